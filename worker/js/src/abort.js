@@ -16,7 +16,8 @@ import {
     defineInterface, forEachOf, iteratorMethod, requireArguments, toUnsignedLongLongEnforced,
 } from "./webidl.js";
 
-const internal = Symbol("internal");
+// Lets derived interfaces make signals and controllers; no tenant has it.
+export const internal = Symbol("internal");
 
 export let isAbortSignal;
 export let isAborted;
@@ -263,7 +264,11 @@ defineHandler(AbortSignal.prototype, "abort", (signal) => {
 });
 
 export class AbortController {
-    #signal = createSignal();
+    #signal;
+
+    constructor() {
+        this.#signal = arguments[0] === internal ? arguments[1] : createSignal();
+    }
 
     get signal() {
         return this.#signal;

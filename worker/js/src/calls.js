@@ -57,7 +57,7 @@ let handlerFetch; // undefined: fetch events go to the listeners of the global s
 let gave = FETCH_GAVE;
 let env;
 
-// State of one request. timers: set by timers.js, exchanges: by bindings.js
+// State of one request. timers: set by timers.js, tasks: by tasks.js, exchanges: by bindings.js
 class Call {
     id;
     isHead;
@@ -66,6 +66,7 @@ class Call {
     request;
     incoming;
     timers;
+    tasks;
     gone = false; // done, cancelled or forgotten: nothing more is answered
     lingers = false; // gone, and kept by its timers
     pending = 1; // the response, and each promise given to waitUntil

@@ -142,7 +142,7 @@ export class Event {
         if (state.dispatching) {
             return;
         }
-        initialize(state, type, !!bubbles, !!cancelable);
+        initializeEvent(state, type, !!bubbles, !!cancelable);
     }
 
     static {
@@ -158,7 +158,7 @@ export function cancel(state) {
     }
 }
 
-function initialize(state, type, bubbles, cancelable) {
+export function initializeEvent(state, type, bubbles, cancelable) {
     state.initialized = true;
     state.stopped = false;
     state.stoppedImmediately = false;
@@ -197,7 +197,7 @@ export class CustomEvent extends Event {
         if (state.dispatching) {
             return;
         }
-        initialize(state, type, !!bubbles, !!cancelable);
+        initializeEvent(state, type, !!bubbles, !!cancelable);
         this.#detail = detail;
     }
 }

@@ -285,8 +285,9 @@ export function requireGlobal(value) {
     return targetListeners(scope);
 }
 
-// Defines an event handler attribute, such as onabort for "abort". check(this) returns the listeners, or throws.
-export function defineHandler(prototype, type, check) {
+// Defines an event handler attribute, such as onabort for "abort". check(this) returns the listeners, or throws; onSet(this)
+// is called after each change.
+export function defineHandler(prototype, type, check, onSet = undefined) {
     const accessor = {
         get [`on${type}`]() {
             const listeners = check(this);
@@ -300,6 +301,9 @@ export function defineHandler(prototype, type, check) {
         set [`on${type}`](value) {
             check(this);
             setHandlerOf(listening(this), type, isObject(value) ? value : null);
+            if (onSet !== undefined) {
+                onSet(this);
+            }
         },
     };
     const descriptor = ObjectGetOwnPropertyDescriptor(accessor, `on${type}`);

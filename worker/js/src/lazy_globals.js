@@ -3,34 +3,57 @@
 // Globals whose code is evaluated when a tenant first looks at one of them: a folder of src/ for each library, which is
 // imported as "lazy:" (build.mjs). README.md says how to make a part lazy.
 import { load as loadCompression } from "lazy:./compression/main.js";
+import { load as loadMessaging } from "lazy:./messaging/main.js";
+import { load as loadScheduler } from "lazy:./scheduler/main.js";
+import { load as loadUrlPattern } from "lazy:./url_pattern/main.js";
 import { cryptoLibrary, subtleLibrary } from "./crypto.js";
+import { timeline } from "./globals.js";
 import { lazy } from "./native.js";
+import { ObjectKeys } from "./primordials.js";
 
 let compression;
+let messaging;
+let scheduling;
 const compressionLibrary = () => (compression ??= loadCompression());
+const messagingLibrary = () => (messaging ??= loadMessaging());
+const schedulerLibrary = () => (scheduling ??= loadScheduler());
 
 // Name of a property that lazy() has made, and the library that has its value.
 const libraries = {
     __proto__: null,
+    BroadcastChannel: messagingLibrary,
     CompressionStream: compressionLibrary,
     Crypto: cryptoLibrary,
     CryptoKey: subtleLibrary,
     DecompressionStream: compressionLibrary,
     DigestStream: subtleLibrary, // a property of crypto
+    MessageChannel: messagingLibrary,
+    MessageEvent: messagingLibrary,
+    MessagePort: messagingLibrary,
+    PerformanceEntry: timeline,
+    PerformanceMark: timeline,
+    PerformanceMeasure: timeline,
+    PerformanceObserver: timeline,
+    PerformanceObserverEntryList: timeline,
     QuotaExceededError: subtleLibrary,
+    Scheduler: schedulerLibrary,
     SubtleCrypto: subtleLibrary,
+    TaskController: schedulerLibrary,
+    TaskPriorityChangeEvent: schedulerLibrary,
+    TaskSignal: schedulerLibrary,
+    URLPattern: loadUrlPattern,
+    scheduler: schedulerLibrary,
 };
-
-const globals = [
-    "CompressionStream", "Crypto", "CryptoKey", "DecompressionStream", "QuotaExceededError", "SubtleCrypto",
-];
 
 // The entry for the properties that lazy() has made.
 export const loadLazy = (name) => libraries[name]()[name];
 
 // Called once, while the snapshot is made.
 export function defineLazyGlobals() {
-    for (let i = 0; i < globals.length; i++) {
-        lazy(globalThis, globals[i]);
+    const names = ObjectKeys(libraries);
+    for (let i = 0; i < names.length; i++) {
+        if (names[i] !== "DigestStream") {
+            lazy(globalThis, names[i]);
+        }
     }
 }

@@ -19,12 +19,10 @@ const rows = [
     ["process", "Node.js has it; env is the second argument of fetch(request, env, ctx)"],
     ["Buffer", "Node.js has it; use Uint8Array, TextEncoder and atob, or bundle the package buffer"],
     ["global setImmediate clearImmediate", "Node.js has it; use globalThis, queueMicrotask or setTimeout"],
-    ["URLPattern", "bundle a router; its code needs no such global"],
-    ["MessageChannel MessagePort BroadcastChannel Worker SharedWorker SharedArrayBuffer importScripts",
-        "there are no threads and no messages; a handler runs in one isolate"],
+    ["Worker SharedWorker SharedArrayBuffer importScripts", "there are no threads; a handler runs in one isolate"],
     ["WeakRef FinalizationRegistry", "when garbage is collected is not shown; use WeakMap"],
     ["window document location history alert", "browsers have it; the handler has request.url and no page"],
-    ["HTMLRewriter scheduler ServiceWorkerGlobalScope", "other platforms have it; skep has the Web APIs that its guide lists"],
+    ["HTMLRewriter ServiceWorkerGlobalScope", "other platforms have it; skep has the Web APIs that its guide lists"],
     ["Deno Bun", "that runtime has it; skep has the Web APIs that its guide lists"],
 ];
 

@@ -21,6 +21,7 @@ const getter = (proto, name) => uncurryThis(Object.getOwnPropertyDescriptor(prot
 export const {
     create: ObjectCreate,
     defineProperty: ObjectDefineProperty,
+    freeze: ObjectFreeze,
     getOwnPropertyDescriptor: ObjectGetOwnPropertyDescriptor,
     getOwnPropertyDescriptors: ObjectGetOwnPropertyDescriptors,
     getOwnPropertyNames: ObjectGetOwnPropertyNames,

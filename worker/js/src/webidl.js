@@ -56,6 +56,14 @@ export function toNumber(value) {
     return typeof value === "string" && isLong(value) ? NaN : +value;
 }
 
+export function toDouble(value, name) {
+    const number = toNumber(value);
+    if (!NumberIsFinite(number)) {
+        throw new TypeError(`${name} is not a finite number.`);
+    }
+    return number;
+}
+
 export function toByteString(value, name) {
     const string = toText(value);
     if (!isLatin1(string)) {

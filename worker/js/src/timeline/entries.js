@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PerformanceEntry, PerformanceMark and PerformanceMeasure (Performance Timeline, User Timing).
+import { elapsed } from "../clock.js";
+import { cloneWithTransfer } from "../clone.js";
+import { ObjectDefineProperty, Symbol, TypeError } from "../primordials.js";
+import { defineInterface, requireArguments, toDOMString, toDictionary, toDouble } from "../webidl.js";
+
+export const internal = Symbol("internal");
+export let entryName;
+export let entryType;
+export let entryStart;
+
+const PerformanceEntry = class PerformanceEntry {
+    #name;
+    #type;
+    #start;
+    #duration;
+
+    constructor() {
+        if (arguments[0] !== internal) {
+            throw new TypeError("Illegal constructor");
+        }
+        this.#name = arguments[1];
+        this.#type = arguments[2];
+        this.#start = arguments[3];
+        this.#duration = arguments[4];
+    }
+
+    get name() {
+        return this.#name;
+    }
+    get entryType() {
+        return this.#type;
+    }
+    get startTime() {
+        return this.#start;
+    }
+    get duration() {
+        return this.#duration;
+    }
+    toJSON() {
+        const json = {
+            __proto__: null, name: this.#name, entryType: this.#type, startTime: this.#start, duration: this.#duration,
+        };
+        const result = {};
+        for (const name in json) {
+            put(result, name, json[name]);
+        }
+        return result;
+    }
+
+    static {
+        entryName = (entry) => entry.#name;
+        entryType = (entry) => entry.#type;
+        entryStart = (entry) => entry.#start;
+    }
+};
+defineInterface(PerformanceEntry, "PerformanceEntry");
+
+function put(object, name, value) {
+    ObjectDefineProperty(object, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+}
+
+const cloneDetail = (detail) => (detail === undefined || detail === null ? null : cloneWithTransfer(detail, undefined).value);
+
+const PerformanceMark = class PerformanceMark extends PerformanceEntry {
+    #detail;
+
+    constructor(markName, markOptions = undefined) {
+        requireArguments(arguments.length, 1, "PerformanceMark");
+        const name = toDOMString(markName);
+        const { detail, startTime } = toDictionary(markOptions, "PerformanceMark") ?? { __proto__: null };
+        const start = startTime === undefined ? elapsed() : toDouble(startTime, "PerformanceMark: startTime");
+        if (start < 0) {
+            throw new TypeError("PerformanceMark: startTime is negative.");
+        }
+        super(internal, name, "mark", start, 0);
+        this.#detail = cloneDetail(detail);
+    }
+
+    get detail() {
+        return this.#detail;
+    }
+    toJSON() {
+        const detail = this.#detail;
+        const json = super.toJSON();
+        put(json, "detail", detail);
+        return json;
+    }
+};
+
+const PerformanceMeasure = class PerformanceMeasure extends PerformanceEntry {
+    #detail;
+
+    constructor() {
+        if (arguments[0] !== internal) {
+            throw new TypeError("Illegal constructor");
+        }
+        super(internal, arguments[1], "measure", arguments[2], arguments[3]);
+        this.#detail = cloneDetail(arguments[4]);
+    }
+
+    get detail() {
+        return this.#detail;
+    }
+    toJSON() {
+        const detail = this.#detail;
+        const json = super.toJSON();
+        put(json, "detail", detail);
+        return json;
+    }
+};
+defineInterface(PerformanceMark, "PerformanceMark");
+defineInterface(PerformanceMeasure, "PerformanceMeasure");
+
+export { PerformanceEntry, PerformanceMark, PerformanceMeasure };
