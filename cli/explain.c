@@ -105,8 +105,10 @@ static void print_head(const Skep__Admin__Explained *e)
     output_text(stdout, e->state.data, e->state.len);
     (void) printf("\n%-10s ", "worker");
     if (e->has_own_worker)
-        (void) printf("%" PRIu32 ", its own: ", e->own_worker);
-    output_text(stdout, e->seclusion.data, e->seclusion.len);
+        (void) printf("%" PRIu32 ", apart: ", e->own_worker);
+    else
+        (void) printf(e->apart.len > 0 ? "none yet, apart: " : "shared");
+    output_text(stdout, e->apart.data, e->apart.len);
     (void) printf("\n");
     if (e->quarantined)
         (void) printf("%-10s %s\n", "quarantine",
@@ -288,8 +290,9 @@ const struct verb verb_explain = {
         "Fields of --json: tenant, cordon, state (idle, loading, ready, failed), version\n"
         "(number), deployed (name of the version,\n"
         "as in skep versions; null: it is in the folder), file (where its limits are written), "
-        "routes, seclusion (shared, suspect,\n"
-        "strikes, busy, solitary), own_worker (number, or null), quarantined, quarantine_s\n"
+        "routes, apart (why it is: suspect,\n"
+        "strikes, busy, solitary; or null), own_worker (number, or null), quarantined, "
+        "quarantine_s\n"
         "(left; null: until it is released), marks, limits (list of objects with name, unit,\n"
         "value (null: unlimited), source, wanted (by the source; null: unlimited), cut_by\n"
         "(null: nothing), observed (noted and not enforced), measure (what used is), used,\n"

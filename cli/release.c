@@ -14,11 +14,11 @@ static void print_text(const void *message)
     const Skep__Admin__Released *released = message;
 
     output_text(stdout, released->tenant.data, released->tenant.len);
-    _cleanup_free_ char *why = output_line(released->seclusion.data, released->seclusion.len);
-    bool was_secluded = why && strcmp(why, "shared") != 0 && strcmp(why, "solitary") != 0;
+    _cleanup_free_ char *why = output_line(released->apart.data, released->apart.len);
+    bool was_apart = why && why[0] && strcmp(why, "solitary") != 0;
     if (released->was_quarantined)
         (void) printf(" is released from quarantine\n");
-    else if (was_secluded)
+    else if (was_apart)
         (void) printf(" shares a worker again (it had one of its own: %s)\n", why);
     else
         (void) printf(" was not in quarantine; its strikes are forgotten\n");
@@ -42,7 +42,7 @@ const struct verb verb_release = {
     .arguments = "TENANT",
     .summary = "end a tenant's quarantine, and its time in a worker of its own",
     .help = "Its strikes are forgotten.\n\n"
-            "Fields of --json: tenant, was_quarantined, seclusion (that it had: shared, suspect,\n"
-            "strikes, busy, solitary).\n",
+            "Fields of --json: tenant, was_quarantined, apart (why it was: suspect, strikes,\n"
+            "busy, solitary; or null).\n",
     .run = run,
 };

@@ -37,12 +37,11 @@ static int add_routes(struct table *table, const Skep__Admin__Tenant *t)
     return table_add(table, "%s and %zu more", route, t->n_routes - 1);
 }
 
-/* Adds "shared", "own 3: strikes", "own: strikes" while it has no such worker yet, "quarantine 59.0
- * s". */
+/* Adds "shared", "apart in 3: strikes", "apart: strikes" while it has no such worker yet, "quarantine 59.0 s". */
 static int add_where(struct table *table, const Skep__Admin__Tenant *t)
 {
     char left[OUTPUT_NUMBER_BYTES];
-    _cleanup_free_ char *why = output_line(t->seclusion.data, t->seclusion.len);
+    _cleanup_free_ char *why = output_line(t->apart.data, t->apart.len);
 
     if (!why)
         return -1;
@@ -51,8 +50,8 @@ static int add_where(struct table *table, const Skep__Admin__Tenant *t)
     if (t->quarantined)
         return table_add(table, "quarantine");
     if (t->has_own_worker)
-        return table_add(table, "own %" PRIu32 ": %s", t->own_worker, why);
-    return table_add(table, strcmp(why, "shared") == 0 ? "%s" : "own: %s", why);
+        return table_add(table, "apart in %" PRIu32 ": %s", t->own_worker, why);
+    return why[0] ? table_add(table, "apart: %s", why) : table_add(table, "shared");
 }
 
 static int add_row(struct table *table, const void *row)
@@ -109,19 +108,21 @@ const struct verb verb_tenants = {
     .name = "tenants",
     .arguments = "",
     .summary = "show each tenant: its state, where it is, requests, CPU time, memory",
-    .help = "WHERE is \"shared\", \"own 3: WHY\" for one with worker 3 to itself, \"own: WHY\" if "
-            "it\n"
-            "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
-            "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
-            "loading, ready, failed, unserved: deployed and cannot be served), requests, failed\n"
-            "(by its own fault), in_flight, queued, cpu_ms, memory_kib (the sum of heap_kib,\n"
-            "external_kib and bodies_kib), strikes (deaths of workers that nobody else can have\n"
-            "caused), marks (deaths that count towards the next step), kills\n"
-            "(workers that died of it), seclusion (shared, suspect, strikes, busy, solitary),\n"
-            "own_worker (number, or null), quarantined, quarantine_s (left; null: until it is\n"
-            "released), errors (object: code to count), incidents (object: stage to an object:\n"
-            "cause to count), limits (object: name to value, null: unlimited), observed\n"
-            "(limits that are not enforced), routes, last_error (of the last failed load, or\n"
-            "why it is unserved, or null).\n",
+    .help =
+        "WHERE is \"shared\", \"apart in 3: WHY\" for one with worker 3 to itself, \"apart: WHY\" "
+        "if "
+        "it\n"
+        "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
+        "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
+        "loading, ready, failed, unserved: deployed and cannot be served), requests, failed\n"
+        "(by its own fault), in_flight, queued, cpu_ms, memory_kib (the sum of heap_kib,\n"
+        "external_kib and bodies_kib), strikes (deaths of workers that nobody else can have\n"
+        "caused), marks (deaths that count towards the next step), kills\n"
+        "(workers that died of it), apart (why it is: suspect, strikes, busy, solitary; or null),\n"
+        "own_worker (number, or null), quarantined, quarantine_s (left; null: until it is\n"
+        "released), errors (object: code to count), incidents (object: stage to an object:\n"
+        "cause to count), limits (object: name to value, null: unlimited), observed\n"
+        "(limits that are not enforced), routes, last_error (of the last failed load, or\n"
+        "why it is unserved, or null).\n",
     .run = run,
 };

@@ -145,5 +145,5 @@ int admin_report_explained(const struct tenant *tenant, struct arena *arena,
 /* cordon: one of the configuration. */
 int admin_report_jail(const struct admin_options *with, const struct cordon_config *cordon,
                       struct arena *arena, Skep__Admin__JailReport *ret);
-/* Returns why the tenant has a worker of its own; "shared" if it has none. Static. */
-const char *report_seclusion(const struct tenant *tenant);
+/* Returns why the tenant is apart; "" if it is not. Static. */
+const char *report_apart(const struct tenant *tenant);

@@ -59,10 +59,10 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
 
     if (!tenant)
         return admin_send_failure(client, ADMIN_NO_TENANT);
-    const char *seclusion = report_seclusion(tenant);
+    const char *apart = report_apart(tenant);
     released.tenant = admin_bytes(tenant->name, strlen(tenant->name));
     released.was_quarantined = is_quarantined(tenant);
-    released.seclusion = admin_bytes(seclusion, strlen(seclusion));
+    released.apart = admin_bytes(apart, strlen(apart));
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
               "release is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
               (int) client->peer.who.pid);

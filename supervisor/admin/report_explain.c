@@ -203,9 +203,10 @@ static int list_bindings(const struct tenant *tenant, struct arena *arena,
         return -ENOMEM;
     for (unsigned i = 0; i < manifest->n_bindings; i++) {
         const struct binding *binding = &manifest->bindings[i];
-        enum error_code code = service_check(tenant, binding);
-        int r = put_line(arena, &ret->bindings[ret->n_bindings++], "%s: service %s%s%s",
-                         binding->name, binding->target, code == ERROR_NONE ? "" : ", refused: ",
+        enum error_code code = binding_check(tenant, binding);
+        int r = put_line(arena, &ret->bindings[ret->n_bindings++], "%s: %s %s%s%s", binding->name,
+                         binding_kind_name(binding->kind), binding->target,
+                         code == ERROR_NONE ? "" : ", refused: ",
                          code == ERROR_NONE ? "" : error_info(code)->code);
         if (r < 0)
             return r;
@@ -252,7 +253,7 @@ int admin_report_explained(const struct tenant *tenant, struct arena *arena,
 
     ret->tenant = report_text(tenant->name);
     ret->state = report_text(report_tenant_state(tenant));
-    ret->seclusion = report_text(report_seclusion(tenant));
+    ret->apart = report_text(report_apart(tenant));
     ret->has_own_worker = tenant->own != NULL;
     ret->own_worker = tenant->own ? tenant->own->number : 0;
     ret->quarantined = left_s > 0;

@@ -82,7 +82,7 @@ static int list_limits(const struct version *version, struct arena *arena,
 
 /* ---- conduct */
 
-const char *report_seclusion(const struct tenant *tenant)
+const char *report_apart(const struct tenant *tenant)
 {
     if (tenant->conduct.seclusion == SECLUSION_NONE && tenant->version &&
         tenant->version->cordon->is_solitary)
@@ -99,7 +99,7 @@ static void fill_conduct(const struct tenant *from, Skep__Admin__Tenant *tenant)
     tenant->kills = from->kills;
     tenant->strikes = conduct->strikes;
     tenant->marks = conduct_marks(conduct, now);
-    tenant->seclusion = report_text(report_seclusion(from));
+    tenant->apart = report_text(report_apart(from));
     tenant->has_own_worker = from->own != NULL;
     tenant->own_worker = from->own ? from->own->number : 0;
     tenant->quarantined = left_s > 0;
@@ -144,7 +144,6 @@ static int fill_unserved(const struct unserved *from, struct arena *arena,
     skep__admin__tenant__init(tenant);
     tenant->name = report_text(from->target->name);
     tenant->state = report_text("unserved");
-    tenant->seclusion = report_text("shared");
     tenant->last_error = report_text(from->text);
     if (!from->manifest)
         return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells whether a binding to another tenant leads anywhere, for reports. Supervisor, loop thread.
+ * Tells what a binding is, and whether it leads anywhere, for reports. Supervisor, loop thread.
  */
 #pragma once
 
@@ -11,4 +11,6 @@ struct tenant;
 
 /* Returns the code with which a call by the binding would be refused, as far as that does not depend on the request;
  * ERROR_NONE: it would not. */
-enum error_code service_check(const struct tenant *tenant, const struct binding *binding);
+enum error_code binding_check(const struct tenant *tenant, const struct binding *binding);
+/* Returns the key of skep.yaml that names the kind; static. */
+const char *binding_kind_name(enum binding_kind kind);

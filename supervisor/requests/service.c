@@ -296,10 +296,12 @@ static enum error_code check(const struct request *parent, const char *name,
     return code == ERROR_NONE && is_in_chain(parent, tenant) ? ERROR_CALL_CYCLE : code;
 }
 
-enum error_code service_check(const struct tenant *tenant, const struct binding *binding)
+enum error_code binding_check(const struct tenant *tenant, const struct binding *binding)
 {
     const char *name = binding->target;
 
+    if (binding->kind != BINDING_SERVICE)
+        return ERROR_NONE;
     return check_right(tenant->version, name, tenant_find(tenant->tenants, name, strlen(name)));
 }
 
@@ -452,6 +454,16 @@ static const struct caller_ops caller_ops = {
 
 #define CALL_ROW(binding, name) [BINDING_##binding] = &name##_call_kind,
 static const struct call_kind *const kinds[BINDING_KINDS] = { CALL_KINDS(CALL_ROW) };
+
+const char *binding_kind_name(enum binding_kind kind)
+{
+    /* clang-format off */
+#define NAME_ROW(binding, name) [BINDING_##binding] = #name,
+    /* clang-format on */
+    static const char *const names[BINDING_KINDS] = { CALL_KINDS(NAME_ROW) };
+
+    return names[kind];
+}
 
 void service_begin(struct request *request)
 {

@@ -6,7 +6,7 @@
 #include "common/io.h"
 
 static const char *const names[] = {
-    [SECLUSION_NONE] = "shared",
+    [SECLUSION_NONE] = "",
     [SECLUSION_SUSPECT] = "suspect",
     [SECLUSION_STRIKES] = "strikes",
     [SECLUSION_BUSY] = "busy",

@@ -100,5 +100,5 @@ uint32_t conduct_retry_after_s(const struct conduct *conduct, uint64_t now_ns);
 bool conduct_is_marked(const struct conduct *conduct, uint64_t now_ns);
 /* Returns the number of marks that count now. */
 unsigned conduct_marks(const struct conduct *conduct, uint64_t now_ns);
-/* Returns "shared", "suspect", "strikes" or "busy"; static. */
+/* Returns "", "suspect", "strikes" or "busy"; static. */
 const char *conduct_seclusion_name(enum seclusion seclusion);

@@ -98,7 +98,7 @@ def test_where_it_is(start):
     assert told["tenant"] == "a" and told["cordon"] == "default" and told["state"] == "ready"
     assert told["routes"] == ["a.test/*", "b.test/x"]
     assert told["file"] == str(skepd.tenants_folder / "a" / "skep.yaml")
-    assert told["version"] > 0 and told["seclusion"] == "shared"
+    assert told["version"] > 0 and told["apart"] is None
     assert told["own_worker"] is None and told["quarantined"] is False
     skepd.skep("quarantine", "a", "--for", "1h")
     skepd.skep("quarantine", "a")

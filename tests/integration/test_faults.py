@@ -143,7 +143,7 @@ class Before:
 
     def is_apart(self):
         """Whether the tenant went apart from its neighbours, as "busy", because it had held them up."""
-        return self.skepd.tenant(self.tenant)["seclusion"] == "busy"
+        return self.skepd.tenant(self.tenant)["apart"] == "busy"
 
     def check_same_isolate(self):
         assert self.killed() == 0

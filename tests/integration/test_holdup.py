@@ -45,7 +45,7 @@ def stops_by_pid(skepd, tenant):
 def wait_apart(skepd, name):
     skepd.wait_log(rf"\[{name}\] uses far more CPU time than its neighbours: has held up", timeout=30)
     tenant = wait_for(lambda: (t := skepd.tenant(name))["own_worker"] is not None and t, "a worker")
-    assert tenant["seclusion"] == "busy"
+    assert tenant["apart"] == "busy"
     assert (tenant["kills"], tenant["quarantined"]) == (0, False)
     return tenant["own_worker"]
 
@@ -117,7 +117,7 @@ def test_spinner_that_is_calm_for_a_while_is_not_moved_to_and_fro(start):
     assert not good.wrong and not calm.wrong
     assert skepd.log().count("[spins] uses far more CPU time") == 1
     assert "shares a worker again" not in skepd.log()
-    assert skepd.tenant("spins")["seclusion"] == "busy"
+    assert skepd.tenant("spins")["apart"] == "busy"
 
 
 def test_others_do_not_wait_for_one_request_that_runs_for_long(start):
@@ -223,8 +223,8 @@ def test_others_do_not_wait_for_a_load_that_runs_for_long(start, solitary):
         wait_for(lambda: any(w["running_tenant"] == "loads" for w in skepd.workers()), "a load")
     assert not good.wrong
     tenant = skepd.tenant("loads")
-    assert (tenant["seclusion"], tenant["kills"]) == ("busy", 0)
-    assert skepd.tenant("good")["seclusion"] == "shared"
+    assert (tenant["apart"], tenant["kills"]) == ("busy", 0)
+    assert skepd.tenant("good")["apart"] is None
 
 
 def test_slow_tenant_that_is_alone_in_its_worker_stays(start):
@@ -233,7 +233,7 @@ def test_slow_tenant_that_is_alone_in_its_worker_stays(start):
     with Culprit(skepd, "slow") as slow:
         slow.more(40)
     assert not slow.wrong
-    assert skepd.tenant("slow")["seclusion"] == "shared"
+    assert skepd.tenant("slow")["apart"] is None
 
 
 def test_popular_tenant_stays_beside_a_slow_one(start):
@@ -242,7 +242,7 @@ def test_popular_tenant_stays_beside_a_slow_one(start):
         slow.more(30)
         popular.more(200)
     assert not popular.wrong + slow.wrong
-    assert skepd.tenant("popular")["seclusion"] == "shared"
+    assert skepd.tenant("popular")["apart"] is None
     assert "[popular] uses far more" not in skepd.log()
 
 
@@ -255,7 +255,7 @@ def test_nobody_goes_apart_where_the_operator_has_no_workers_for_that(start):
         slow.more(20)
         good.more(5)
     assert not good.wrong + slow.wrong
-    assert skepd.tenant("slow")["seclusion"] == "shared"
+    assert skepd.tenant("slow")["apart"] is None
 
 
 def test_released_spinner_shares_again(start):

@@ -142,7 +142,7 @@ def assert_neighbours_are_untouched(skepd):
     for name in NEIGHBOURS:
         assert skepd.get(name).text == "held"
         seen = skepd.tenant(name)
-        assert (seen["kills"], seen["strikes"], seen["seclusion"]) == (0, 0, "shared")
+        assert (seen["kills"], seen["strikes"], seen["apart"]) == (0, 0, None)
 
 
 def ask_until_stopped(skepd, name):
@@ -218,7 +218,7 @@ def test_who_has_v8_end_the_worker_by_one_string_is_named(start, name):
     assert not is_alive(pid)
     assert skepd.tenant("leaps")["kills"] == 1
     seen = skepd.tenant("waits")
-    assert (seen["kills"], seen["strikes"], seen["seclusion"]) == (0, 0, "shared")
+    assert (seen["kills"], seen["strikes"], seen["apart"]) == (0, 0, None)
     assert skepd.stats()["replayed"] == 1
 
 
@@ -234,7 +234,7 @@ def test_who_has_v8_end_workers_by_strings_is_apart_after_three_and_then_has_str
     wait_for(lambda: skepd.tenant("leaps")["strikes"] == 1, "a death that only it can have caused")
     assert skepd.get("honest").text == "ok"
     seen = skepd.tenant("honest")
-    assert (seen["kills"], seen["strikes"], seen["seclusion"]) == (0, 0, "shared")
+    assert (seen["kills"], seen["strikes"], seen["apart"]) == (0, 0, None)
 
 
 @counts_memory
@@ -265,4 +265,4 @@ def test_who_keeps_memory_that_nobody_accounts_for_is_separated_within_three_dea
         wait_for(lambda name=name: skepd.get(name).status == 200, "it to be answered")
         seen = skepd.tenant(name)
         assert (seen["kills"], seen["strikes"]) == (0, 0)
-        wait_for(lambda name=name: skepd.tenant(name)["seclusion"] == "shared", "it to be cleared")
+        wait_for(lambda name=name: skepd.tenant(name)["apart"] is None, "it to be cleared")

@@ -139,7 +139,7 @@ def test_tenant_in_quarantine_gets_no_requests_until_it_is_released(start):
     assert skepd.stats()["quarantined"] == 1
     assert " quarantine " in skepd.skep("tenants").stdout
     answer = operate(skepd, "release", "a")
-    assert answer == {"tenant": "a", "was_quarantined": True, "seclusion": "shared"}
+    assert answer == {"tenant": "a", "was_quarantined": True, "apart": None}
     assert skepd.get("a").text == "hello\n"
     assert skepd.tenant("a")["quarantined"] is False
     assert skepd.stats()["quarantined"] == 0
@@ -223,7 +223,7 @@ def test_no_tenant_or_two_are_wrong_usage(start, verb):
 def test_release_of_a_tenant_that_is_free_is_no_error(start):
     skepd = start({"a": HELLO})
     answer = operate(skepd, "release", "a")
-    assert answer == {"tenant": "a", "was_quarantined": False, "seclusion": "shared"}
+    assert answer == {"tenant": "a", "was_quarantined": False, "apart": None}
     run = skepd.skep("release", "a")
     assert run.returncode == 0 and "not in quarantine" in run.stdout
 
@@ -246,18 +246,18 @@ def test_tenant_with_strikes_is_shown_with_its_own_worker_and_goes_back_when_rel
         kill_worker_by(skepd, "a")
     assert skepd.get("a").text == "ok"
     a = skepd.tenant("a")
-    assert (a["strikes"], a["kills"], a["seclusion"]) == (3, 3, "strikes")
+    assert (a["strikes"], a["kills"], a["apart"]) == (3, 3, "strikes")
     (own,) = [w for w in skepd.workers() if w["kind"] == "own"]
     assert (own["number"], own["owner"], own["tenants"]) == (a["own_worker"], "a", ["a"])
     assert skepd.stats()["own_workers"] == 1
-    assert f"own {own['number']}: strikes" in skepd.skep("tenants").stdout
+    assert f"apart in {own['number']}: strikes" in skepd.skep("tenants").stdout
     assert "own: a" in skepd.skep("workers").stdout
     b = skepd.tenant("b")
-    assert (b["strikes"], b["seclusion"], b["own_worker"]) == (0, "shared", None)
+    assert (b["strikes"], b["apart"], b["own_worker"]) == (0, None, None)
     answer = operate(skepd, "release", "a")
-    assert (answer["was_quarantined"], answer["seclusion"]) == (False, "strikes")
+    assert (answer["was_quarantined"], answer["apart"]) == (False, "strikes")
     a = skepd.tenant("a")
-    assert (a["seclusion"], a["own_worker"], a["marks"]) == ("shared", None, 0)
+    assert (a["apart"], a["own_worker"], a["marks"]) == (None, None, 0)
     wait_for(lambda: all(w["kind"] != "own" for w in skepd.workers()), "its worker to go")
     assert skepd.get("a").text == "ok"
     assert "a" in skepd.worker()["tenants"]
