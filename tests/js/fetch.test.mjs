@@ -149,3 +149,26 @@ test("Blob.slice rounds as Web IDL says", () => {
         return Promise.all([[1.5], [2.5], [0.4, 2.6], [-1.5], [NaN, 3], [0, Infinity], [-Infinity, 1]].map((a) => blob.slice(...a).text()));`),
     ["cdef", "cdef", "abc", "ef", "abc", "abcdef", "a"]);
 });
+
+test("a body is read once, in any form, and what others have of it stays theirs", () => {
+    assert.deepEqual(evaluate(`
+        const show = async (value) => value instanceof Blob ? "blob " + await value.text() :
+            value instanceof ArrayBuffer ? "buffer " + new TextDecoder().decode(value) :
+                value instanceof Uint8Array ? "bytes " + new TextDecoder().decode(value) : value;
+        const blob = new Blob(['"x"']), given = new TextEncoder().encode('"x"'), all = [];
+        for (const kind of ["text", "json", "arrayBuffer", "bytes", "blob"]) {
+            for (const make of [() => given, () => blob, () => '"x"', () => new Response('"x"').body]) {
+                const response = new Response(make()), copy = response.clone();
+                const moved = new Request(new Request("http://a/", { method: "POST", body: make(), duplex: "half" }));
+                const value = await response[kind]();
+                const shown = await show(value);
+                if (value instanceof ArrayBuffer) { new Uint8Array(value).fill(33); }
+                if (value instanceof Uint8Array) { value.fill(33); }
+                const again = await response[kind]().then(() => "read twice", (e) => e.name);
+                all.push(shown === await show(await copy[kind]()) && shown === await show(await moved[kind]()) &&
+                    again === "TypeError" ? shown : "not " + shown);
+            }
+        }
+        return [all.join(), await blob.text(), new TextDecoder().decode(given)];`),
+    [['"x"', "x", 'buffer "x"', 'bytes "x"', 'blob "x"'].flatMap((shown) => [shown, shown, shown, shown]).join(), '"x"', '"x"']);
+});

@@ -2,7 +2,7 @@
 //
 // The body of a Request or Response (Fetch standard). A body whose bytes are known stays in the
 // form in which it was given, and becomes a stream only if the tenant asks for one.
-import { nativeCopyBytes, utf8Decode, utf8Encode } from "./native.js";
+import { dropBytes, nativeCopyBytes, utf8Decode, utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, Promise, PromisePrototypeThen, StringPrototypeSlice,
@@ -195,10 +195,11 @@ export function cloneBody(body) {
     return new Body(undefined, undefined, branches[1]);
 }
 
-// Calls onContent with the whole body, a string or Uint8Array of the callee's own, or onError. Marks the body as used.
+// Calls onContent with the whole body, or onError. Marks the body as used. The content is a string or Uint8Array; only with
+// isOwn, the second argument, may it be changed or shown to a tenant.
 export function consume(body, onContent, onError) {
     if (body === null) {
-        onContent("");
+        onContent("", true);
         return;
     }
     if (isUnusable(body)) {
@@ -218,20 +219,28 @@ export function consume(body, onContent, onError) {
         body.incoming.collect(onContent, onError);
         return;
     }
-    onContent(typeof body.source === "string" ? body.source : copyBytes(body.source));
+    const { source, isOwn } = body;
+    body.source = undefined;
+    onContent(source, isOwn);
 }
 
 export const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
 
-function toText(content) {
+const toOwnBytes = (content, isOwn) => (isOwn || typeof content === "string" ? toBytes(content) : copyBytes(content));
+
+function toText(content, isOwn) {
     if (typeof content === "string") {
         return content[0] === "\ufeff" ? StringPrototypeSlice(content, 1) : content;
     }
-    return decodeUtf8(content);
+    const text = decodeUtf8(content);
+    if (isOwn) {
+        dropBytes(content);
+    }
+    return text;
 }
 
-function toBuffer(content) {
-    const bytes = toBytes(content);
+function toBuffer(content, isOwn) {
+    const bytes = toOwnBytes(content, isOwn);
     const buffer = TypedArrayPrototypeGetBuffer(bytes);
     return ArrayBufferPrototypeGetByteLength(buffer) === TypedArrayPrototypeGetByteLength(bytes) ? buffer :
         TypedArrayPrototypeGetBuffer(copyBytes(bytes));
@@ -255,9 +264,9 @@ export function mixInBody(constructor, bodyOf, listOf) {
     // Returns a promise of what convert makes of the body's content. No promise is resolved with the content itself: that would look
     // up its "then", which may be the tenant's.
     const consumeAs = (object, convert) => new Promise((resolve, reject) => {
-        consume(bodyOf(object), (content) => {
+        consume(bodyOf(object), (content, isOwn) => {
             try {
-                resolve(convert(content));
+                resolve(convert(content, isOwn));
             } catch (error) {
                 reject(error);
             }
@@ -282,13 +291,13 @@ export function mixInBody(constructor, bodyOf, listOf) {
             });
         },
         bytes() {
-            return consumeAs(this, toBytes);
+            return consumeAs(this, toOwnBytes);
         },
         formData() {
             return consumeAs(this, (content) => toForm(content, mimeOfList(listOf(this))));
         },
         json() {
-            return consumeAs(this, (content) => JSONParse(toText(content)));
+            return consumeAs(this, (content, isOwn) => JSONParse(toText(content, isOwn)));
         },
         text() {
             return consumeAs(this, toText);

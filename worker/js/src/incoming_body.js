@@ -46,7 +46,7 @@ export class IncomingBody {
             }
         }
         if (this.#collector !== undefined && end) {
-            this.#collector.onBytes(this.#take());
+            this.#collector.onBytes(this.#take(), true);
         } else if (this.#pulling) {
             this.#pull();
         }
@@ -66,12 +66,12 @@ export class IncomingBody {
         }
     }
 
-    // Calls onBytes with the whole body, at once if it is there, or onError.
+    // Calls onBytes with the whole body, at once if it is there, and true: nothing else refers to the bytes. Or calls onError.
     collect(onBytes, onError) {
         if (this.#failed) {
             onError(this.#error);
         } else if (this.#ended) {
-            onBytes(this.#take());
+            onBytes(this.#take(), true);
         } else {
             this.#collector = { __proto__: null, onBytes, onError };
             this.#consumed(this.#size);

@@ -217,7 +217,9 @@ export class Request {
                 this.#body = new Body(undefined, undefined, proxyStream(inputBody.stream));
             } else {
                 this.#body = new Body(inputBody.source, inputBody.incoming, undefined);
+                this.#body.isOwn = inputBody.isOwn;
                 inputBody.used = true;
+                inputBody.source = undefined;
                 inputBody.incoming = undefined;
             }
         }

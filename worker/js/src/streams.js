@@ -132,7 +132,7 @@ class ReadAll {
             this.#onError(error);
             return;
         }
-        this.#onBytes(bytes);
+        this.#onBytes(bytes, true);
     }
     _errorSteps(error) {
         this.#onError(error);
@@ -140,7 +140,7 @@ class ReadAll {
 }
 closeClass(ReadAll);
 
-// Calls onBytes with all that the stream has, or onError.
+// Calls onBytes with all that the stream has, and true: nothing else refers to the bytes. Or calls onError.
 export const readAll = (reader, onBytes, onError) => new ReadAll(reader, onBytes, onError).next();
 
 const cloneChunk = (chunk) => cloneWithTransfer(chunk, undefined).value;
