@@ -19,6 +19,7 @@
 
 #include "common/cleanup.h"
 #include "helper/confine.h"
+#include "tests/jail/ordinary.h"
 
 struct path path_in(const char *folder, const char *name)
 {
@@ -40,6 +41,7 @@ static void make_folder(const struct place *place, const char *name, char *path,
 
 void place_init(struct place *place)
 {
+    ordinary_begin();
     (void) snprintf(place->top, sizeof place->top, "/tmp/skep-confined-XXXXXX");
     assert_non_null(mkdtemp(place->top));
     make_folder(place, "granted", place->granted, sizeof place->granted);

@@ -18,6 +18,7 @@
 
 #include "common/cleanup.h"
 #include "supervisor/jail/attest.h"
+#include "tests/jail/ordinary.h"
 
 #define PATIENCE_MS 20000
 
@@ -86,6 +87,7 @@ static void init(struct hive *hive, const char *worker_path, bool has_reserve)
     static struct jail_probe probe;
     char text[128];
 
+    ordinary_begin();
     memset(hive, 0, sizeof *hive);
     assert_int_equal(spawner_start(&options, &hive->spawner), 0);
     /* A program that is no worker cannot report; tests of that look at how its start fails. */

@@ -25,6 +25,7 @@
 #include "helper/confine.h"
 #include "sandbox-policy/policy.h"
 #include "tests/jail/confined.h"
+#include "tests/jail/ordinary.h"
 #include "tests/unit/store/store_fixture.h"
 
 /* Above every number of Linux 6.18 (470 and some), with room. */
@@ -228,6 +229,7 @@ static void test_abort_ends_it_as_it_should(void **state)
 static int set_up(void **state)
 {
     (void) state;
+    ordinary_begin();
     make_folder(folder);
     make_folder(elsewhere);
     struct path file = path_in(elsewhere, "file");
