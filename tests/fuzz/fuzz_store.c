@@ -4,6 +4,7 @@
  * input is an order: "d PATH" makes a folder below tenants/, "f PATH CONTENT" a file ("\n" for a line's
  * end), "l PATH TARGET" a link; "@" in a target is a folder outside, which nothing may touch.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -41,17 +42,22 @@ static bool is_inside(const char *path)
     return !strstr(path, "..");
 }
 
-static void make_parents(int fd, const char *path)
+/* Makes the folders on the way. Returns false where one is a file, or a link, which may lead outside. */
+static bool make_parents(int fd, const char *path)
 {
     char folder[520];
+    struct stat st;
 
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         (void) snprintf(folder, sizeof folder, "%.*s", (int) (slash - path), path);
-        (void) mkdirat(fd, folder, 0700);
+        if (mkdirat(fd, folder, 0700) == 0)
+            continue;
+        if (fstatat(fd, folder, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+            return false;
     }
+    return true;
 }
 
-/* Follows no link, since one that was made before leads outside. */
 static void write_file(int fd, const char *path, char *content)
 {
     size_t n = 0;
@@ -61,21 +67,13 @@ static void write_file(int fd, const char *path, char *content)
             content[n++] = '\n', i++;
         else
             content[n++] = content[i];
-    for (char *at = strchr((char *) (uintptr_t) path, '/'); at; at = strchr(at + 1, '/')) {
-        struct stat st;
-        *at = '\0';
-        bool is_folder = fstatat(fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-        *at = '/';
-        if (!is_folder)
-            return;
-    }
     _cleanup_fd_ int file =
         openat(fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file >= 0)
         (void) !write(file, content, n);
 }
 
-static void follow_order(int fd, const char *outside, char *line)
+static void follow_order(int fd, const char *away, char *line)
 {
     char *path = line + 2, *rest = strchr(path, ' ');
     char target[PATH_MAX];
@@ -84,26 +82,25 @@ static void follow_order(int fd, const char *outside, char *line)
         return;
     if (rest)
         *rest++ = '\0';
-    if (!is_inside(path))
+    if (!is_inside(path) || !make_parents(fd, path))
         return;
-    make_parents(fd, path);
     if (line[0] == 'd')
         (void) mkdirat(fd, path, 0700);
     if (line[0] == 'f' && rest)
         write_file(fd, path, rest);
     if (line[0] == 'l' && rest && rest[0] != '\0') {
-        (void) snprintf(target, sizeof target, "%s%s", rest[0] == '@' ? outside : "",
+        (void) snprintf(target, sizeof target, "%s%s", rest[0] == '@' ? away : "",
                         rest[0] == '@' ? rest + 1 : rest);
         (void) !symlinkat(target, fd, path);
     }
 }
 
-static void make_state(const char *state, const char *outside, const uint8_t *data, size_t size)
+static void make_state(const char *state, const char *away, const uint8_t *data, size_t size)
 {
     char path[128];
 
     (void) snprintf(path, sizeof path, "%s/tenants", state);
-    check(mkdir(state, 0700) == 0 && mkdir(path, 0700) == 0 && mkdir(outside, 0700) == 0);
+    check(mkdir(state, 0700) == 0 && mkdir(path, 0700) == 0);
     _cleanup_fd_ int fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     check(fd >= 0);
     _cleanup_free_ char *copy = strndup((const char *) data, size < 8192 ? size : 8192);
@@ -111,7 +108,7 @@ static void make_state(const char *state, const char *outside, const uint8_t *da
     unsigned n = 0;
     for (char *line; copy && (line = strsep(&rest, "\n")) && n < ORDERS_MAX; n++)
         if (strlen(line) > 2)
-            follow_order(fd, outside, line);
+            follow_order(fd, away, line);
 }
 
 /* ---- invariants */
@@ -179,19 +176,74 @@ static void run_store(const char *path)
     store_close(&store);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* ---- the folder outside, and the one above both: made once */
+
+static char base[] = "/dev/shm/skep-fuzz-XXXXXX", outside[64];
+static struct timespec untouched; /* time of the last change of the folder outside */
+
+static void remove_base(void)
 {
-    char base[] = "/dev/shm/skep-fuzz-XXXXXX", state[64], outside[64], canary[96];
+    (void) tree_remove(AT_FDCWD, base);
+}
+
+static void make_base(void)
+{
+    char canary[96];
     struct stat st;
 
-    check(mkdtemp(base) != NULL);
-    (void) snprintf(state, sizeof state, "%s/state", base);
+    check(mkdtemp(base) != NULL && atexit(remove_base) == 0);
     (void) snprintf(outside, sizeof outside, "%s/outside", base);
-    (void) snprintf(canary, sizeof canary, "%s/outside/canary", base);
-    make_state(state, outside, data, size);
-    check(mkdir(canary, 0700) == 0);
-    run_store(state);
+    (void) snprintf(canary, sizeof canary, "%s/canary", outside);
+    check(mkdir(outside, 0700) == 0 && mkdir(canary, 0700) == 0 && lstat(outside, &st) == 0);
+    untouched = st.st_mtim;
+}
+
+/* Checks that nothing has come, gone or changed its name outside. */
+static void check_outside(void)
+{
+    char canary[96];
+    struct stat st;
+
+    (void) snprintf(canary, sizeof canary, "%s/canary", outside);
     check(lstat(canary, &st) == 0 && st.st_nlink == 2);
-    check(tree_remove(AT_FDCWD, base) == 0);
+    check(lstat(outside, &st) == 0 && st.st_mtim.tv_sec == untouched.tv_sec &&
+          st.st_mtim.tv_nsec == untouched.tv_nsec);
+}
+
+/* Empties the folder as tree_remove does, in a third of its system calls: most of the time of this target is the kernel's.
+ * Closes it. */
+static void empty(int fd)
+{
+    struct dirent64 *entry;
+    _Alignas(struct dirent64) char entries[2048];
+    ssize_t n;
+
+    check(fd >= 0);
+    while ((n = getdents64(fd, entries, sizeof entries)) > 0)
+        for (char *at = entries; at < entries + n; at += entry->d_reclen) {
+            entry = (struct dirent64 *) (void *) at;
+            bool is_folder = entry->d_type == DT_DIR;
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            if (is_folder)
+                empty(openat(fd, entry->d_name, O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+            check(unlinkat(fd, entry->d_name, is_folder ? AT_REMOVEDIR : 0) == 0);
+        }
+    check(n == 0);
+    (void) close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char state[64];
+
+    if (outside[0] == '\0')
+        make_base();
+    (void) snprintf(state, sizeof state, "%s/state", base);
+    make_state(state, outside, data, size);
+    run_store(state);
+    check_outside();
+    empty(open(state, O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+    check(rmdir(state) == 0);
     return 0;
 }

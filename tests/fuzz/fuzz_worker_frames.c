@@ -8,6 +8,7 @@
  *
  * Input: the scene (see scenes), how it is sent (HOW_*), claims on the scoreboard (CLAIM_*), frames.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/slots.h"
+#include "tests/fuzz/pool.h"
 #include "tests/fuzz/rig.h"
 #include "worker.pb-c.h"
 
@@ -64,6 +66,8 @@ static const char config[] =
 static const char alpha[] = "name: alpha\nmain: a.js\ncordon: hostile\n"
                             "bindings: [{ name: B, service: beta }, { name: N, service: nobody }]\n"
                             "limits: { concurrency: 2, cpu_rate: 200, response_mib: 1 }\n";
+static const char beta[] = "name: beta\nmain: a.js\ncordon: hostile\ncallers: [alpha]\n";
+static const char honest[] = "name: honest\nmain: a.js\ncordon: honest\n";
 
 struct scene {
     struct rig *rig;
@@ -75,15 +79,33 @@ struct scene {
     uint64_t frames;
 };
 
-/* Reads all that has come for workers and clients. */
+static void install(struct scene *scene, const char *manifest, const char *dir)
+{
+    rig_install_manifest(scene->rig, pool_take_manifest(manifest), dir);
+}
+
+/* Reads all that has come for workers and clients. One look at all sockets costs less than a try at each. */
 static void take_output(struct scene *scene)
 {
-    if (!scene->is_deaf && scene->hostile.fd >= 0)
-        rig_drop_input(scene->hostile.fd);
-    rig_drop_input(scene->honest.fd);
-    for (unsigned i = 0; i < scene->n_clients; i++)
-        rig_client_read(&scene->clients[i]);
-    rig_client_read(&scene->witness);
+    struct pollfd sockets[CLIENTS + 3];
+    unsigned n = scene->n_clients;
+
+    for (unsigned i = 0; i < n; i++)
+        sockets[i] = (struct pollfd){ .fd = scene->clients[i].fd, .events = POLLIN };
+    sockets[n] = (struct pollfd){ .fd = scene->witness.fd, .events = POLLIN };
+    sockets[n + 1] = (struct pollfd){ .fd = scene->honest.fd, .events = POLLIN };
+    sockets[n + 2] =
+        (struct pollfd){ .fd = scene->is_deaf ? -1 : scene->hostile.fd, .events = POLLIN };
+    if (poll(sockets, n + 3, 0) <= 0)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        if (sockets[i].revents)
+            rig_client_read(&scene->clients[i]);
+    if (sockets[n].revents)
+        rig_client_read(&scene->witness);
+    for (unsigned i = n + 1; i < n + 3; i++)
+        if (sockets[i].revents)
+            rig_drop_input(sockets[i].fd);
 }
 
 static void settle(struct scene *scene)
@@ -263,7 +285,7 @@ static void stage_gone(struct scene *scene)
 static void stage_updating(struct scene *scene)
 {
     stage_serving(scene);
-    rig_install(scene->rig, alpha, "/nowhere/alpha");
+    install(scene, alpha, "/nowhere/alpha");
 }
 
 static void stage_draining(struct scene *scene)
@@ -321,10 +343,9 @@ static void set_up(struct scene *scene, unsigned which, unsigned how)
 {
     *scene = (struct scene){ .hostile.fd = -1, .honest.fd = -1, .witness.fd = -1 };
     scene->rig = rig_start(config);
-    rig_install(scene->rig, alpha, "/nowhere/alpha");
-    rig_install(scene->rig, "name: beta\nmain: a.js\ncordon: hostile\ncallers: [alpha]\n",
-                "/nowhere/beta");
-    rig_install(scene->rig, "name: honest\nmain: a.js\ncordon: honest\n", "/nowhere/honest");
+    install(scene, alpha, "/nowhere/alpha");
+    install(scene, beta, "/nowhere/beta");
+    install(scene, honest, "/nowhere/honest");
     set_up_honest(scene);
     rig_worker_start(scene->rig, "hostile", SLOT_SHARED, &scene->hostile);
     if (scenes[which].set)

@@ -42,6 +42,8 @@ void rig_stop(struct rig *rig);
 /* Installs a version of a tenant. text: the skep.yaml. Versions get the numbers 1, 2, 3 ... in the
  * order of the calls. */
 void rig_install(struct rig *rig, const char *text, const char *dir);
+/* Does the same with a manifest, which it takes over. */
+void rig_install_manifest(struct rig *rig, struct manifest *manifest, const char *dir);
 void rig_turn(struct rig *rig);
 /* Runs the checks that otherwise only timers would run. */
 void rig_tick(struct rig *rig);

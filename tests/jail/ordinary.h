@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a test process has inherited, and passes on to the workers and helpers that it starts. A process that has a right
- * already gets no refusal when it asks for it, so that tests begin with what is usual.
+ * Attributes that a test process has inherited, and passes on to the workers and helpers that it starts. A process that has
+ * a right already gets no refusal when it asks for it, so that tests begin with what is usual.
  */
 #pragma once
 
