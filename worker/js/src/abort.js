@@ -49,8 +49,8 @@ export class AbortSignal extends EventTarget {
     #heard; // Set of dependents that have algorithms or listeners
     #removals; // WeakList of listeners that are removed when this signal aborts
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
         super();
@@ -266,8 +266,8 @@ defineHandler(AbortSignal.prototype, "abort", (signal) => {
 export class AbortController {
     #signal;
 
-    constructor() {
-        this.#signal = arguments[0] === internal ? arguments[1] : createSignal();
+    constructor(token = undefined, signal = undefined) {
+        this.#signal = token === internal ? signal : createSignal();
     }
 
     get signal() {

@@ -4,7 +4,7 @@
 import { utf8Encode } from "./native.js";
 import {
     DateNow, MathFloor, MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
-    StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
+    StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetLength as lengthOf,
     TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject, newList, uncurryThis,
 } from "./primordials.js";
 import { decodeUtf8 } from "./encoding.js";
@@ -75,7 +75,7 @@ function joinParts(parts, isNative) {
         const part = parts[i];
         parts[i] = typeof part === "string" ? utf8Encode(isNative ? nativeNewlines(part) : part) :
             isBlob(part) ? blobBytes(part) : copyBytes(part);
-        size += parts[i].length;
+        size += lengthOf(parts[i]);
     }
     if (parts.length === 1) {
         return parts[0];
@@ -83,7 +83,7 @@ function joinParts(parts, isNative) {
     const all = new Uint8Array(size);
     for (let i = 0, at = 0; i < parts.length; i++) {
         TypedArrayPrototypeSet(all, parts[i], at);
-        at += parts[i].length;
+        at += lengthOf(parts[i]);
     }
     return all;
 }
@@ -133,7 +133,7 @@ export class Blob {
     }
 
     get size() {
-        return this.#bytes.length;
+        return lengthOf(this.#bytes);
     }
 
     get type() {
@@ -141,7 +141,7 @@ export class Blob {
     }
 
     slice(start = 0, end = undefined, contentType = undefined) {
-        const size = this.#bytes.length;
+        const size = lengthOf(this.#bytes);
         start = toClamped(start);
         end = end === undefined ? size : toClamped(end);
         const type = contentType === undefined ? "" : toType(toText(contentType));
@@ -157,12 +157,12 @@ export class Blob {
             __proto__: null,
             type: "bytes",
             pull(controller) {
-                if (at < bytes.length) {
+                if (at < lengthOf(bytes)) {
                     const chunk = copyBytes(subarray(bytes, at, at + CHUNK_BYTES));
-                    at += chunk.length;
+                    at += lengthOf(chunk);
                     enqueueBytes(controller, chunk);
                 }
-                if (at >= bytes.length) {
+                if (at >= lengthOf(bytes)) {
                     closeBytes(controller);
                 }
             },

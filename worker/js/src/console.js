@@ -10,7 +10,7 @@ import {
     SymbolToStringTag, isObject,
 } from "./primordials.js";
 import { elapsed as now } from "./clock.js";
-import { MAX_TEXT, cut, formatText, inspect } from "./inspect.js";
+import { MAX_TEXT, cut, formatText, inspect, withoutOwnFrames } from "./inspect.js";
 import { renderTable } from "./console_table.js";
 
 const DEBUG = 0;
@@ -110,7 +110,7 @@ const methods = {
         const text = format(data);
         const stack = cut(`${holder.stack}`);
         const lines = StringPrototypeSlice(stack, StringPrototypeIndexOf(stack, "\n") + 1);
-        write(DEBUG, `Trace${text === "" ? "" : `: ${text}`}\n${lines}`);
+        write(DEBUG, `Trace${text === "" ? "" : `: ${text}`}\n${withoutOwnFrames(lines)}`);
     },
     warn(...data) {
         write(WARN, format(data));

@@ -19,8 +19,8 @@ export const timeline = () => (timelineFolder ??= loadTimeline());
 export class Performance extends EventTarget {
     #brand;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
         super();
@@ -78,8 +78,8 @@ export const performance = new Performance(internal);
 export class Navigator {
     #brand;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }

@@ -122,7 +122,7 @@ export function inspect(value, options, customInspect) {
 }
 
 // Removes the frames of this layer, which tell a tenant nothing.
-function withoutOwnFrames(stack) {
+export function withoutOwnFrames(stack) {
     let text = "";
     for (let at = 0; at < stack.length;) {
         const newline = StringPrototypeIndexOf(stack, "\n", at);

@@ -4,7 +4,7 @@
 import { utf8Encode } from "./native.js";
 import {
     MathFloor, MathMax, MathRandom, RegExpPrototypeTest, StringPrototypeIndexOf,
-    StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array, copyBytes, newList,
+    StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, TypedArrayPrototypeGetLength as lengthOf, Uint8Array, copyBytes, newList,
     uncurryThis,
 } from "./primordials.js";
 import { blobBytes, blobType, createFile, fileName } from "./blob.js";
@@ -54,10 +54,11 @@ export function encodeMultipart(form) {
     let size = 0;
     const add = (bytes) => {
         parts[parts.length] = bytes;
-        size += bytes.length;
+        size += lengthOf(bytes);
     };
     for (let i = 0; i < entries.length; i++) {
-        const [name, value] = [entries[i][0], entries[i][1]];
+        const name = entries[i][0];
+        const value = entries[i][1];
         const head = `--${boundary}\r\nContent-Disposition: form-data; ` +
             `name="${escapeName(withCrlf(name))}"`;
         if (typeof value === "string") {
@@ -75,13 +76,14 @@ export function encodeMultipart(form) {
 }
 
 function find(bytes, pattern, from) {
-    const last = bytes.length - pattern.length;
+    const length = lengthOf(pattern);
+    const last = lengthOf(bytes) - length;
     for (let i = indexOfByte(bytes, pattern[0], from); i !== -1 && i <= last; i = indexOfByte(bytes, pattern[0], i + 1)) {
         let j = 1;
-        while (j < pattern.length && bytes[i + j] === pattern[j]) {
+        while (j < length && bytes[i + j] === pattern[j]) {
             j++;
         }
-        if (j === pattern.length) {
+        if (j === length) {
             return i;
         }
     }
@@ -93,13 +95,13 @@ const malformed = () => new TypeError("The body is not valid multipart/form-data
 // Returns the place behind the first delimiter. A preamble before it is ignored (RFC 2046).
 function skipPreamble(bytes, delimiter, between) {
     if (find(bytes, delimiter, 0) === 0) {
-        return delimiter.length;
+        return lengthOf(delimiter);
     }
     const at = find(bytes, between, 0);
     if (at === -1) {
         throw malformed();
     }
-    return at + between.length;
+    return at + lengthOf(between);
 }
 
 export function parseMultipart(bytes, boundary) {
@@ -131,7 +133,7 @@ export function parseMultipart(bytes, boundary) {
         } else {
             appendEntry(form, head.name, createFile(copyBytes(content), head.type, head.filename));
         }
-        at = end + between.length;
+        at = end + lengthOf(between);
     }
 }
 

@@ -95,6 +95,7 @@ export const { parse: JSONParse, stringify: JSONStringify } = JSON;
 
 const TypedArray = Object.getPrototypeOf(Uint8Array);
 export const TypedArrayPrototypeGetBuffer = getter(TypedArray.prototype, "buffer");
+export const TypedArrayPrototypeGetLength = getter(TypedArray.prototype, "length");
 export const TypedArrayPrototypeGetByteLength = getter(TypedArray.prototype, "byteLength");
 export const TypedArrayPrototypeGetByteOffset = getter(TypedArray.prototype, "byteOffset");
 // The tag's getter returns undefined for any value that is no typed array, and cannot be fooled by
@@ -148,7 +149,7 @@ export function bytesOf(source) {
 // Copies bytes: the caller may change the copy without an effect here.
 export function copyBytes(source) {
     const bytes = bytesOf(source);
-    const copy = new Uint8Array(bytes.length);
+    const copy = new Uint8Array(TypedArrayPrototypeGetLength(bytes));
     TypedArrayPrototypeSet(copy, bytes);
     return copy;
 }

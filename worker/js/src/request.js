@@ -285,6 +285,9 @@ export class Request {
         return false;
     }
     get signal() {
+        return this.#getSignal();
+    }
+    #getSignal() {
         if (this.#signal === undefined) {
             this.#signal = createSignal();
             if (this.#aborted !== undefined) {
@@ -305,13 +308,13 @@ export class Request {
         }
         const copy = new Request(internal);
         copy.#method = this.#method;
-        copy.#url = this.url;
+        copy.#url = this.#getUrl();
         copy.#isSerialized = true;
         copy.#settings = this.#settings;
         copy.#object = this.#object;
         copy.#list = copyList(this.#getList());
         copy.#head = this.#head;
-        copy.#signal = followSignal(this.signal);
+        copy.#signal = followSignal(this.#getSignal());
         copy.#body = body === null ? null : cloneBody(body);
         return copy;
     }
@@ -385,9 +388,11 @@ function optional(value, convert) {
     return value === undefined ? undefined : convert(value);
 }
 
+const SETTINGS = ["cache", "credentials", "integrity", "keepalive", "mode", "redirect", "referrerPolicy"];
+
 function copySettings(settings, init) {
-    for (const name of ["cache", "credentials", "integrity", "keepalive", "mode", "redirect",
-        "referrerPolicy"]) {
+    for (let i = 0; i < SETTINGS.length; i++) {
+        const name = SETTINGS[i];
         if (init[name] !== undefined) {
             settings[name] = init[name];
         }

@@ -120,10 +120,10 @@ export const timerFunctions = {
     setInterval(handler) {
         return start("setInterval", arguments, true);
     },
-    clearTimeout() {
-        stopTimer(toNumber(arguments[0]) | 0);
+    clearTimeout(id = undefined) {
+        stopTimer(toNumber(id) | 0);
     },
-    clearInterval() {
-        stopTimer(toNumber(arguments[0]) | 0);
+    clearInterval(id = undefined) {
+        stopTimer(toNumber(id) | 0);
     },
 };

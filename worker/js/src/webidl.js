@@ -243,13 +243,12 @@ export function defineIterable(constructor, name, pairsOf) {
             pairsOf(this);
             return new PairIterator(this, "values");
         },
-        forEach(callback) {
+        forEach(callback, thisArgument = undefined) {
             pairsOf(this);
             requireArguments(arguments.length, 1, `${name}.forEach`);
             if (typeof callback !== "function") {
                 throw new TypeError(`${name}.forEach: parameter 1 is not a function.`);
             }
-            const thisArgument = arguments[1];
             for (let i = 0, pairs = pairsOf(this); i < pairs.length; i++, pairs = pairsOf(this)) {
                 FunctionPrototypeCall(callback, thisArgument, pairs[i][1], pairs[i][0], this);
             }

@@ -21,8 +21,8 @@ const native = openCrypto();
 const Crypto = class Crypto {
     #brand;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }

@@ -9,6 +9,11 @@ const uncurryThis = Function.prototype.bind.bind(Function.prototype.call);
 const exec = uncurryThis(RegExp.prototype.exec);
 const slice = uncurryThis(String.prototype.slice);
 const indexOf = uncurryThis(String.prototype.indexOf);
+const copy = uncurryThis(Array.prototype.slice);
+const { setPrototypeOf } = Object;
+
+// No setter of Object.prototype is called for its items.
+const newList = () => setPrototypeOf([], null);
 
 // A URL that is its own serialisation: no part of it needs a change. Host labels are not Punycode
 // and the last one starts with a letter, so it is no IPv4 address; no path segment starts with a
@@ -27,7 +32,7 @@ function parsePlain(input) {
     if (match === null) {
         return null;
     }
-    const path = [];
+    const path = newList();
     const text = match[4];
     for (let at = 1; ;) {
         const end = indexOf(text, "/", at);
@@ -43,7 +48,7 @@ function parsePlain(input) {
         password: "",
         host: match[2] === "127.0.0.1" ? LOCALHOST : match[2],
         port: match[3] === undefined ? null : +match[3],
-        path,
+        path: copy(path), // the machine calls methods of arrays
         query: match[5] === undefined ? null : match[5],
         fragment: null,
     };

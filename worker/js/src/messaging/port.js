@@ -90,13 +90,13 @@ function post(port, message, list) {
 const MessagePort = class MessagePort extends EventTarget {
     #end; // undefined once the port is closed or transferred
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined, end = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
         super();
-        this.#end = arguments[1];
-        this.#end.port = this;
+        this.#end = end;
+        end.port = this;
     }
 
     postMessage(message, options = undefined) {

@@ -52,9 +52,9 @@ const TaskSignal = class TaskSignal extends AbortSignal {
     #priority;
     #isChanging = false;
 
-    constructor() {
-        super(...arguments);
-        this.#priority = arguments[1];
+    constructor(token = undefined, priority = undefined) {
+        super(token);
+        this.#priority = priority;
     }
     get priority() {
         return this.#priority;
@@ -177,8 +177,8 @@ function abortable(signal, reject, steps, stop) {
 const Scheduler = class Scheduler {
     #brand;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }

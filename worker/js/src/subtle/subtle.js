@@ -88,8 +88,8 @@ const fromJson = (bytes) => {
 export const SubtleCrypto = class SubtleCrypto {
     #brand;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }

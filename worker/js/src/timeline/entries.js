@@ -17,14 +17,14 @@ const PerformanceEntry = class PerformanceEntry {
     #start;
     #duration;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined, name = undefined, type = undefined, start = undefined, duration = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
-        this.#name = arguments[1];
-        this.#type = arguments[2];
-        this.#start = arguments[3];
-        this.#duration = arguments[4];
+        this.#name = name;
+        this.#type = type;
+        this.#start = start;
+        this.#duration = duration;
     }
 
     get name() {
@@ -93,12 +93,12 @@ const PerformanceMark = class PerformanceMark extends PerformanceEntry {
 const PerformanceMeasure = class PerformanceMeasure extends PerformanceEntry {
     #detail;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined, name = undefined, start = undefined, duration = undefined, detail = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
-        super(internal, arguments[1], "measure", arguments[2], arguments[3]);
-        this.#detail = cloneDetail(arguments[4]);
+        super(internal, name, "measure", start, duration);
+        this.#detail = cloneDetail(detail);
     }
 
     get detail() {

@@ -26,11 +26,11 @@ const isSupported = (type) => type === "mark" || type === "measure";
 const PerformanceObserverEntryList = class PerformanceObserverEntryList {
     #entries;
 
-    constructor() {
-        if (arguments[0] !== internal) {
+    constructor(token = undefined, entries = undefined) {
+        if (token !== internal) {
             throw new TypeError("Illegal constructor");
         }
-        this.#entries = arguments[1];
+        this.#entries = entries;
     }
 
     getEntries() {

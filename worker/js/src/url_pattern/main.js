@@ -95,19 +95,19 @@ function componentResult(component, input, match) {
 }
 
 // With two arguments the second one is a base URL, unless it could be a dictionary.
-function optionsOf(args) {
-    const isBase = args.length > 2 || (args.length === 2 && args[1] !== undefined && !isObject(args[1]) && args[1] !== null);
-    const base = isBase ? toUSVString(args[1]) : undefined;
-    const options = toDictionary(args[isBase ? 2 : 1], "URLPattern");
+function optionsOf(count, second, third) {
+    const isBase = count > 2 || (second !== undefined && !isObject(second) && second !== null);
+    const base = isBase ? toUSVString(second) : undefined;
+    const options = toDictionary(isBase ? third : second, "URLPattern");
     return { __proto__: null, base, ignoreCase: options !== undefined && !!options.ignoreCase };
 }
 
 const URLPattern = class URLPattern {
     #components;
 
-    constructor(input = undefined) {
+    constructor(input = undefined, baseURL = undefined, options = undefined) {
         let init = toInput(input);
-        const { base, ignoreCase } = optionsOf(arguments);
+        const { base, ignoreCase } = optionsOf(arguments.length, baseURL, options);
         if (typeof init !== "string") {
             if (base !== undefined) {
                 throw new TypeError("URLPattern: a base URL is for a pattern that is a text");
