@@ -34,6 +34,10 @@ TOUCHES = {
     "crypto.randomUUID": "crypto.randomUUID();",
     "crypto.subtle.digest": "await crypto.subtle.digest('SHA-256', new Uint8Array(9));",
     "CompressionStream": "await new Response(new Blob(['a']).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();",
+    "URLPattern": "new URLPattern({ pathname: '/:a' }).test(request.url);",
+    "MessageChannel": "const { port1, port2 } = new MessageChannel(); port2.onmessage = () => {}; port1.postMessage(1);",
+    "performance.mark": "performance.mark('a'); performance.clearMarks();",
+    "scheduler.postTask": "scheduler.postTask(() => {});",
     "Intl": "new Intl.NumberFormat('de').format(1e6);",
     "WebAssembly": "new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));",
 }

@@ -233,6 +233,27 @@ def test_message_is_handled_on_the_account_of_the_request_that_posted_it(start):
     assert "got /spins" in skepd.log()
 
 
+OBSERVED = """
+let seen = [];
+new PerformanceObserver((list) => seen.push(...list.getEntries().map((e) => e.name))).observe({ type: "mark" });
+export default { async fetch(request) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/seen") return Response.json(seen);
+    performance.mark(pathname);
+    if (pathname === "/stops") for (;;);
+    return new Response("marked");
+} };
+"""
+
+
+def test_request_that_is_stopped_takes_no_call_of_an_observer_from_others(start):
+    tenant = {"limits": {"cpu_ms": 50}, "after_stop": "reuse", "files": {"worker.js": OBSERVED}}
+    skepd = start({"a": tenant})
+    assert skepd.get("a", "/stops").code == "cpu_request"
+    assert skepd.get("a", "/second").text == "marked"
+    wait_for(lambda: "/second" in skepd.get("a", "/seen").json(), "the observer")
+
+
 def test_messages_that_nobody_takes_end_at_the_limits_of_their_tenant(start):
     tenant = {"limits": {"cpu_ms": 5000, "heap_mib": 32}, "files": {"worker.js": SHARED}}
     skepd = start({"a": tenant, "b": script("return new Response('well')")})

@@ -11,6 +11,7 @@ class Tasks {
     head = 0;
     isWaiting = false;
     prioritised; // set by scheduler/main.js
+    isNotifying = false; // set by timeline/observer.js
 }
 closeClass(Tasks);
 

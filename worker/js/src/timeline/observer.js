@@ -6,7 +6,7 @@ import {
     ArrayPrototypeSlice, FunctionPrototypeCall, ObjectDefineProperty, ObjectFreeze, Symbol, TypeError, isObject, newList,
 } from "../primordials.js";
 import { reportException } from "../report.js";
-import { queueTask } from "../tasks.js";
+import { currentTasks, queueTask } from "../tasks.js";
 import {
     defineInterface, forEachOf, iteratorMethod, requireArguments, toDOMString, toDictionary,
 } from "../webidl.js";
@@ -51,7 +51,6 @@ const PerformanceObserverEntryList = class PerformanceObserverEntryList {
 defineInterface(PerformanceObserverEntryList, "PerformanceObserverEntryList");
 
 let observers = newList(); // those that observe something
-let isQueued = false;
 let offer; // gives an entry to an observer
 let notify; // calls the observer's callback with what it has
 
@@ -71,17 +70,21 @@ function toTypes(value) {
 }
 
 function notifyAll() {
-    isQueued = false;
     const all = observers;
     for (let i = 0; i < all.length; i++) {
         notify(all[i]);
     }
 }
 
+// For each request that makes entries, as a request that ends takes its tasks with it.
 function queueNotification() {
-    if (!isQueued) {
-        queueTask(notifyAll);
-        isQueued = true;
+    const tasks = currentTasks();
+    if (!tasks.isNotifying) {
+        queueTask(() => {
+            tasks.isNotifying = false;
+            notifyAll();
+        });
+        tasks.isNotifying = true;
     }
 }
 
