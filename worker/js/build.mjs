@@ -208,11 +208,25 @@ const options = {
     logLevel: "warning",
 };
 
+// Functions that are named by their constructor, and what src/lib/captured.js calls them.
+const captured = {};
+for (const [owner, names] of [
+    ["Array", "from isArray"], ["ArrayBuffer", "isView"], ["Number", "isFinite isInteger isNaN"], ["Reflect", "apply ownKeys"],
+    ["Object", "assign create defineProperties defineProperty freeze getOwnPropertyDescriptor getOwnPropertyDescriptors " +
+        "getOwnPropertyNames getPrototypeOf hasOwn is keys setPrototypeOf"],
+    ["String", "fromCharCode fromCodePoint"],
+]) {
+    for (const name of names.split(" ")) {
+        captured[`${owner}.${name}`] = owner + name[0].toUpperCase() + name.slice(1);
+    }
+}
+
 try {
     await esbuild({
         ...options,
         entryPoints: ["src/main.js"],
-        inject: ["src/lib/absent_globals.js"],
+        inject: ["src/lib/absent_globals.js", "src/lib/captured.js"],
+        define: captured,
         outfile: path.resolve(out),
         plugins: [lazyFolders, replacements],
     });
