@@ -129,6 +129,16 @@ const EVERYTHING = `{ async fetch(request, env, ctx) {
     await crypto.subtle.digest("none", new ArrayBuffer(4)).catch((error) => error.stack);
     await new Response(new Blob(["x"]).stream().pipeThrough(new CompressionStream("gzip"))
         .pipeThrough(new DecompressionStream("gzip"))).text();
+    const { port1, port2 } = new MessageChannel(), moved = new MessageChannel().port1;
+    const got = new Promise((resolve) => { port2.onmessage = resolve; });
+    port1.postMessage({ a: [1] }, [moved]); (await got).ports; port1.close();
+    const channel = new BroadcastChannel("x"); new BroadcastChannel("x").postMessage({}); channel.onmessage = () => {};
+    new PerformanceObserver(() => {}).observe({ entryTypes: ["mark"] }); performance.mark("m", { detail: {} }); performance.measure("n", "m");
+    const task = new TaskController({ priority: "background" });
+    await scheduler.postTask(() => task.setPriority("user-visible"), { signal: task.signal }); await scheduler.wait(1);
+    scheduler.postTask(() => {}, { signal: task.signal }).catch((error) => error.stack); task.abort();
+    new URLPattern("http://:host.test/:a(\\\\d+)?#*").exec({ pathname: "/1" });
+    addEventListener("error", (event) => event.preventDefault()); reportError(new Error("r"));
     const failing = new DecompressionStream("gzip"); failing.readable.cancel("c").catch(() => {});
     failing.writable.getWriter().write("no bytes").catch((error) => error.stack);
     const { readable, writable } = new TransformStream({ transform(chunk, c) { c.enqueue(chunk); } });
