@@ -14,7 +14,7 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
     [LIMIT_INDEX(cpu_ms)] = { LIMIT(cpu_ms), .unit = "ms", .preset = 50, .least = 1, .most = 300000,
       .may_be_unlimited = true, .may_be_observed = true,
       .help = "CPU time of one request, with its timers and waitUntil" },
-    [LIMIT_INDEX(cpu_startup_ms)] = { LIMIT(cpu_startup_ms), .unit = "ms", .preset = 400, .least = 1, .most = 60000,
+    [LIMIT_INDEX(cpu_startup_ms)] = { LIMIT(cpu_startup_ms), .unit = "ms", .preset = 1000, .least = 1, .most = 60000,
       .may_be_unlimited = true, .may_be_observed = true, .help = "CPU time of loading the module" },
     [LIMIT_INDEX(cpu_rate)] = { LIMIT(cpu_rate), .unit = "ms/s", .preset = LIMIT_UNLIMITED, .least = 1, .most = 64000,
       .may_be_unlimited = true, .may_be_observed = true,

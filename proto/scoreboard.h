@@ -4,6 +4,7 @@
  * worker without system calls, read by the supervisor for stats and for blame after a
  * death. Everything in it is a claim of the worker: the supervisor bounds each value and
  * never enforces a limit by it. Both write only one member: entered, see scoreboard_withdraw.
+ * Only the supervisor writes no_credit_until_ns.
  */
 #pragma once
 
@@ -44,6 +45,8 @@ struct scoreboard {
     _Atomic uint32_t syscall_arch;      /* AUDIT_ARCH_* of the call */
     _Atomic uint32_t own_kib;           /* isolates that were made ahead, for no tenant */
     _Atomic uint32_t unused;
+    /* CLOCK_MONOTONIC: until then no entry uses a first credit. */
+    _Atomic uint64_t no_credit_until_ns;
     struct scoreboard_placement placements[SCOREBOARD_PLACEMENTS];
     /* Id of the row's last request to enter JavaScript; ~id of one that was withdrawn before. */
     _Atomic uint64_t entered[SCOREBOARD_REQUESTS];

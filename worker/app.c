@@ -105,6 +105,7 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
 
     app->cpu_ms = limits->cpu_ms;
     app->cpu_startup_ms = limits->cpu_startup_ms;
+    app->first_credit_ns = load->first_credit_us * NSEC_PER_USEC;
     app->timers_max = limits->timers;
     app->log_kib = limits->log_kib;
     app->observed = limits->observed;
@@ -282,6 +283,8 @@ void app_check_load(struct app *app)
     switch (isolate_load_state(app->isolate)) {
     case ISOLATE_LOADED:
         app->is_ready = true;
+        app->first_credit_ns -=
+            app->boot.cpu_ns < app->first_credit_ns ? app->boot.cpu_ns : app->first_credit_ns;
         (void) event_del(app->boot_deadline);
         send_loaded(app, SKEP__WORKER__LOAD_RESULT__LOAD_OK, "");
         return;

@@ -17,7 +17,15 @@
 #define MEASURE_EVERY_NS (100 * NSEC_PER_MSEC)
 #define TRIM_EVERY_NS NSEC_PER_SEC
 
-static uint64_t budget_ns(const struct app *app, const struct job *job)
+/* Returns the app's first credit, as far as an entry that begins now may use it. */
+static uint64_t usable_credit_ns(const struct app *app, uint64_t now)
+{
+    return now < atomic_load_explicit(&app->host->board->no_credit_until_ns, memory_order_relaxed)
+               ? 0
+               : app->first_credit_ns;
+}
+
+static uint64_t budget_ns(const struct app *app, const struct job *job, uint64_t credit_ns)
 {
     bool is_boot = job == &app->boot;
     uint64_t limit = is_boot ? app->cpu_startup_ms : app->cpu_ms;
@@ -27,11 +35,24 @@ static uint64_t budget_ns(const struct app *app, const struct job *job)
                                           : SKEP__WORKER__LIMIT__LIMIT_CPU_MS))
         return UINT64_MAX;
     limit *= NSEC_PER_MSEC;
-    if (limit + job->spared_ns <= job->cpu_ns)
-        return 0;
-    uint64_t left = limit + job->spared_ns - job->cpu_ns;
-    return left < limit ? left
-                        : limit; /* budget of one entry: the supervisor counts no longer one */
+    uint64_t most = limit + job->spared_ns + job->first_ns;
+    uint64_t left = most > job->cpu_ns ? most - job->cpu_ns : 0;
+    if (left > limit) /* budget of one entry: the supervisor counts no longer one */
+        left = limit;
+    return is_boot ? left : left + credit_ns;
+}
+
+/* Takes the CPU time of a request beyond cpu_ms out of the app's first credit. */
+static void use_first_credit(struct app *app, struct job *job)
+{
+    uint64_t most = app->cpu_ms * NSEC_PER_MSEC + job->spared_ns + job->first_ns;
+
+    if (job == &app->boot || !app->host->may_use_credit || job->cpu_ns <= most)
+        return;
+    uint64_t used = job->cpu_ns - most;
+    used = used < app->first_credit_ns ? used : app->first_credit_ns;
+    app->first_credit_ns -= used;
+    job->first_ns += used;
 }
 
 static uint32_t to_kib(uint64_t size)
@@ -126,7 +147,7 @@ static void stop_boot_timers(struct app *app)
  * clean (see Entry::finish), but its tenant's may not be: see app_on_stop. */
 static void stop_for_cpu(struct app *app, struct job *job)
 {
-    char text[96];
+    char text[192];
     bool is_boot = job == &app->boot;
 
     if (is_boot && app->is_ready) {
@@ -137,6 +158,10 @@ static void stop_for_cpu(struct app *app, struct job *job)
     int n = snprintf(text, sizeof text, "stopped after %.1f ms of CPU time; %s is %u",
                      (double) job->cpu_ns / 1e6, is_boot ? "cpu_startup_ms" : "cpu_ms",
                      is_boot ? app->cpu_startup_ms : app->cpu_ms);
+    if (job->first_ns > 0)
+        n += snprintf(text + n, sizeof text - (size_t) n,
+                      ", and %.1f ms for first requests were left of cpu_startup_ms",
+                      (double) job->first_ns / 1e6);
     if (is_boot) {
         app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP, text);
         return;
@@ -176,7 +201,9 @@ bool entry_begin(struct app *app, struct job *job)
 {
     struct host *host = app->host;
     struct scoreboard *board = host->board;
-    uint64_t budget = budget_ns(app, job), now;
+    uint64_t now = io_now_ns();
+    uint64_t credit = usable_credit_ns(app, now);
+    uint64_t budget = budget_ns(app, job, credit);
 
     if (budget == 0) {
         bool is_boot = job == &app->boot;
@@ -192,7 +219,7 @@ bool entry_begin(struct app *app, struct job *job)
     }
     host->running_app = app;
     host->running_job = job;
-    now = io_now_ns();
+    host->may_use_credit = credit > 0;
     atomic_store_explicit(&board->running_since_ns, now, memory_order_relaxed);
     atomic_store_explicit(&board->running_placement, app->id, memory_order_relaxed);
     atomic_store_explicit(&board->running_request, job->id, memory_order_release);
@@ -219,6 +246,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
     atomic_store_explicit(&board->running_placement, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&board->heartbeat, 1, memory_order_relaxed);
 
+    use_first_credit(app, job);
     exceeded_check(job);
     switch (result) {
     case ISOLATE_HEAP_LIMIT:

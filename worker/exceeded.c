@@ -37,11 +37,12 @@ void exceeded_check(struct job *job)
     uint32_t limit_ms = is_boot ? app->cpu_startup_ms : app->cpu_ms;
     struct isolate_excess excess;
 
-    if (limit_ms != UINT32_MAX && job->cpu_ns >= limit_ms * NSEC_PER_MSEC + job->spared_ns)
+    if (limit_ms != UINT32_MAX &&
+        job->cpu_ns - job->first_ns >= limit_ms * NSEC_PER_MSEC + job->spared_ns)
         (void) exceeded_note(job,
                              is_boot ? SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS
                                      : SKEP__WORKER__LIMIT__LIMIT_CPU_MS,
-                             job->cpu_ns / 1000);
+                             (job->cpu_ns - job->first_ns) / 1000);
     isolate_take_excess(app->isolate, &excess);
     if (excess.heap > 0)
         (void) exceeded_note(job, SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB, excess.heap >> 10);

@@ -44,6 +44,7 @@ struct host {
     struct job *jobs[JOBS_MAX]; /* index: row */
     struct app *running_app;    /* borrowed; set while JavaScript runs */
     struct job *running_job;
+    bool may_use_credit;       /* the entry that runs may use the app's first credit */
     uint32_t unflushed_tenant; /* tenant whose frames wait in the channel */
     uint64_t reads;            /* reads of the channel, so far */
     unsigned n_silent;         /* running requests of this read that have sent nothing yet */
@@ -57,6 +58,7 @@ struct job {
     uint32_t row;
     uint64_t cpu_ns;
     uint64_t spared_ns; /* part of cpu_ns that cpu_ms does not count: see on_body, job_add_credit */
+    uint64_t first_ns;  /* likewise: part of cpu_ns that came out of the app's first credit */
     uint64_t credit;    /* bytes of response body that may be sent */
     uint32_t unread;    /* request body that JavaScript has, within the window */
     uint32_t consumed;  /* request body that JavaScript has read, not yet granted again */
@@ -99,6 +101,8 @@ struct app {
     char *name;
     char *main;
     uint32_t cpu_ms, cpu_startup_ms, timers_max, log_kib;
+    /* CPU time that its requests may use beyond cpu_ms; with that of the load, until it has ended. */
+    uint64_t first_credit_ns;
     uint32_t observed; /* bit 1 << limit: noted, not enforced */
     uint32_t hung_ms;  /* UINT32_MAX: off */
     uint32_t linger_ms, lingering_max;

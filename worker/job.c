@@ -105,6 +105,7 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     done.outcome = outcome;
     done.message = bytes(message, size < MESSAGE_MAX_BYTES ? size : MESSAGE_MAX_BYTES);
     done.cpu_us = job->cpu_ns / 1000;
+    done.first_us = job->first_ns / 1000;
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
     end_silence(job);
     host->jobs[job->row] = NULL;

@@ -14,6 +14,7 @@
 #include "proto/channel.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/placement/blame.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/placement/memory_share.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
@@ -269,6 +270,8 @@ bool placement_bury(struct worker *worker, bool was_booting)
     if (verdict.must_separate && !seclude_suspects(worker, verdict.incident == CAUSE_RSS) &&
         !culprit)
         verdict.counts_as_failure = true; /* otherwise it may repeat for ever */
+    if (placement)                        /* which goes with the worker */
+        first_credit_forfeit(placement->version);
     placements_of_worker(worker)->ops->on_death(worker, &verdict);
     if (culprit) {
         culprit->kills++;

@@ -10,6 +10,7 @@
 
 #include "common/io.h"
 #include "proto/channel.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/tenant.h"
@@ -154,6 +155,7 @@ static int note_stop(struct placement *placement)
     placement->is_stopped = true;
     placement->stopped_ns = io_now_ns();
     version->boots.is_due = true;
+    first_credit_on_stop(placement);
     oldest = find_too_many(version);
     if (oldest)
         /* The requests end with the isolate: ledger_on_not_loaded. */
@@ -166,6 +168,7 @@ static int note_stop(struct placement *placement)
 static int note_loss(struct placement *placement)
 {
     placement->version->boots.is_due = true;
+    first_credit_forfeit(placement->version);
     return 0;
 }
 
@@ -304,6 +307,8 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
 
     cpu_collect_load(placement, cpu_us);
     preload_end(placement);
+    if (code == ERROR_NONE)
+        first_credit_on_loaded(placement, cpu_us);
     if (code != ERROR_NONE) {
         refuse(placement, code, text, size);
     } else {

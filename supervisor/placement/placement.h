@@ -69,6 +69,9 @@ struct placement {
     limit_set noted;    /* limits that the supervisor has seen the load meet */
     unsigned in_flight;
     unsigned stops; /* stops of its requests by V8 */
+    /* CPU time that its requests may use beyond cpu_ms, see first_credit.h; until the end of the load with the load's. */
+    uint32_t first_credit_us;
+    bool has_used_credit; /* a request of it has */
     /* Loads without a waiting request, and counts in its worker's n_preloads. */
     bool is_preload;
     bool is_stopped; /* JavaScript was terminated in it, so it gets no other request */

@@ -14,6 +14,9 @@
 /* The owner of a SLOT_OWN is its tenant; a SLOT_CROWD is for tenants that hold up others
  * (holdup.h). */
 
+/* The reason for which a worker is replaced when it is left to a tenant that holds it up. */
+#define SECLUDE_HELD_UP "a tenant holds it up"
+
 /* Returns whether the version, which serves or is the candidate, should have a worker of its own. */
 bool seclude_is_wanted(const struct version *version);
 /* Returns the slot of the tenant's own worker in the version's cordon, or of the one that it shares with others of its

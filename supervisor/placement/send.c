@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "proto/channel.h"
 #include "supervisor/placement/exceeded.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 
@@ -40,7 +41,7 @@ static Skep__Worker__EvalMode eval_mode(const struct version *version)
     return (Skep__Worker__EvalMode) (wanted < allowed ? wanted : allowed);
 }
 
-static int send_begin(const struct placement *placement)
+static int send_begin(struct placement *placement)
 {
     struct worker *worker = placement->worker;
     const struct version *version = placement->version;
@@ -84,6 +85,9 @@ static int send_begin(const struct placement *placement)
     begin.row = placement->row;
     begin.reuse_after_stop = manifest->reuse_after_stop;
     begin.eval = eval_mode(version);
+    begin.first_credit_us = first_credit_begin(placement);
+    if (worker->board)
+        atomic_store(&worker->board->no_credit_until_ns, first_credit_barred_until_ns(worker));
     return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
 }
 

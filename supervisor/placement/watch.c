@@ -7,6 +7,7 @@
 #include "common/io.h"
 #include "common/process.h"
 #include "proto/channel.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/workers/link.h"
@@ -31,15 +32,18 @@ static uint64_t silence_ms(uint64_t patience_ms)
     return patience_ms == UINT64_MAX ? UINT64_MAX : patience_ms * SILENT_FACTOR + SILENT_BASE_MS;
 }
 
-/* Returns the CPU time that a version may use between two answers. */
-static uint64_t version_patience_ms(const struct version *version, bool is_load)
+/* Returns the CPU time that a placement may use between two answers. */
+static uint64_t placement_patience_ms(const struct placement *placement, bool is_load)
 {
+    const struct version *version = placement->version;
     const struct limits *limits = &version->limits;
 
     if (is_load ? LIMIT_IS_IN(version->observed, cpu_startup_ms)
                 : LIMIT_IS_IN(version->observed, cpu_ms))
         return UINT64_MAX;
-    return sum_ms(is_load ? limits->cpu_startup_ms : limits->cpu_ms, limits->grace_ms);
+    uint64_t patience = sum_ms(is_load ? limits->cpu_startup_ms : limits->cpu_ms, limits->grace_ms);
+    return is_load || patience == UINT64_MAX ? patience
+                                             : patience + first_credit_left_ms(placement);
 }
 
 static bool is_moving(const struct placement *placement)
@@ -58,9 +62,9 @@ static uint64_t work_patience_ms(const struct worker *worker)
         if (!is_moving(placement) && placement->in_flight == 0)
             continue;
         /* With a request in the isolate, timers of module code may run. */
-        uint64_t patience = version_patience_ms(placement->version, true);
+        uint64_t patience = placement_patience_ms(placement, true);
         most = patience > most ? patience : most;
-        patience = is_moving(placement) ? 0 : version_patience_ms(placement->version, false);
+        patience = is_moving(placement) ? 0 : placement_patience_ms(placement, false);
         most = patience > most ? patience : most;
     }
     return most;
@@ -96,9 +100,9 @@ static uint64_t claimed_patience_ms(const struct worker *worker, uint64_t claim)
     const struct attempt *attempt = worker_find_attempt(worker, claim);
 
     if (attempt)
-        return version_patience_ms(attempt->version, false);
+        return placement_patience_ms(attempt->placement, false);
     const struct placement *loading = find_loading(worker);
-    return loading ? version_patience_ms(loading->version, true) : UINT64_MAX;
+    return loading ? placement_patience_ms(loading, true) : UINT64_MAX;
 }
 
 /* Returns whether ns are over the limit. */
@@ -173,6 +177,15 @@ static bool is_loading(const struct worker *worker, const struct version *versio
     return false;
 }
 
+/* Returns the part of the CPU time that counts for cpu_ms; attempt: NULL for a load, of which all counts. */
+static uint64_t counted_us(const struct attempt *attempt, uint64_t used_ns)
+{
+    uint64_t credit_us = attempt ? attempt->placement->first_credit_us : 0;
+    uint64_t used_us = used_ns / NSEC_PER_USEC;
+
+    return used_us > credit_us ? used_us - credit_us : 0;
+}
+
 static void kill_stuck(struct worker *worker, uint64_t used_ns)
 {
     uint64_t claim = atomic_load(&worker->board->running_request);
@@ -187,7 +200,7 @@ static void kill_stuck(struct worker *worker, uint64_t used_ns)
     }
     worker->limit_milli =
         UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
-    worker->used_milli = used_ns / NSEC_PER_USEC;
+    worker->used_milli = counted_us(attempt, used_ns);
     worker->blamed_version = version->id;
     worker_kill(worker, is_load ? KILL_STARTUP : KILL_CPU, attempt ? claim : 0);
 }
@@ -208,14 +221,15 @@ static void note_stuck(struct worker *worker, uint64_t used_ns)
     limit_set *noted = attempt ? &attempt->noted : &placement->noted;
 
     if ((version->observed >> limit & 1U) == 0 || (*noted >> limit & 1U) != 0 ||
-        !is_over_ms(used_ns, sum_ms(limit_ms, version->limits.grace_ms)))
+        !is_over_ms(used_ns, sum_ms(limit_ms, version->limits.grace_ms) +
+                                 (attempt ? first_credit_left_ms(placement) : 0)))
         return;
     *noted |= (limit_set) 1 << limit;
     struct incident incident = {
         .stage = STAGE_OBSERVED,
         .cause = limit,
         .limit_milli = UINT64_C(1000) * limit_ms,
-        .used_milli = used_ns / NSEC_PER_USEC,
+        .used_milli = counted_us(attempt, used_ns),
         .request = attempt ? attempt->id : 0,
         .worker = worker->number,
         .pid = worker->pid,

@@ -9,6 +9,7 @@
 
 #include "common/cleanup.h"
 #include "proto/head.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/link.h"
 
@@ -92,8 +93,10 @@ int requests_on_done_frame(void *owner, const ProtobufCMessage *message)
     log_of_tenant(request, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, done->message);
     if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED)
         ledger_on_not_loaded(request);
-    else
+    else {
+        first_credit_on_done(request->attempt.placement, done->first_us);
         ledger_on_done(request, codes[done->outcome], done->cpu_us);
+    }
     return 0;
 }
 

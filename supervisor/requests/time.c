@@ -6,6 +6,7 @@
  */
 #include "common/io.h"
 #include "common/loop_watch.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/requests/service.h"
 #include "supervisor/workers/worker.h"
 
@@ -93,6 +94,7 @@ static uint64_t others_ms(const struct request *request)
     if (!other || other == request)
         return 0;
     uint64_t cpu_ms = other->attempt.version->limits.cpu_ms; /* unlimited: 49 days */
+    cpu_ms += first_credit_left_ms(other->attempt.placement);
     return cpu_ms + other->attempt.version->limits.grace_ms;
 }
 

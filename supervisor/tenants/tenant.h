@@ -33,6 +33,14 @@ struct boot_bucket {
     uint64_t full_ns; /* time when the bucket will be full again */
 };
 
+/* The last first credit of a version, see placement/first_credit.h. All zero: none was given. */
+struct first_credit {
+    uint64_t given_ns;
+    pid_t pid; /* process of the worker that has the isolate */
+    bool
+        is_forfeited; /* JavaScript of the version was stopped since, or was to blame for a death */
+};
+
 #define VERSION_NAME_BYTES 64 /* name of a deployed version: SHA-256 in hexadecimal */
 
 /* The code that had a version staged, and waits for its load. A version that is not staged any more
@@ -61,6 +69,7 @@ struct version {
     const struct version_listener *listener; /* borrowed: waits for the load; NULL: none */
     void *listener_owner;                    /* borrowed */
     struct boot_bucket boots;
+    struct first_credit first_credit;
     struct version_counts counts;
     struct caller_right *rights; /* owned; one for each of the manifest's callers */
 };

@@ -21,7 +21,8 @@
 #define WALL_MS 1000
 #define IDLE_MS 500
 #define GRACE_MS 100
-#define CANCEL_MS 5000 /* for a worker that answers others, to let go of what was cancelled */
+#define FIRST_CREDIT_MS 200 /* all of it: the load has used nothing */
+#define CANCEL_MS 5000      /* for a worker that answers others, to let go of what was cancelled */
 #define OTHERS_CPU_MS 3000
 #define CLIENTS 3
 #define STEP_MS 100
@@ -42,7 +43,8 @@ static const char config[] =
 static const char *const manifests[] = {
     "name: a\nmain: a.js\ncordon: many\n"
     "limits: { wall_ms: 1000, idle_ms: 500, grace_ms: 100, cpu_ms: 50, concurrency: 2 }\n",
-    "name: b\nmain: a.js\ncordon: many\nlimits: { wall_ms: 60000, grace_ms: 100, cpu_ms: 3000 }\n",
+    "name: b\nmain: a.js\ncordon: many\nlimits: { wall_ms: 60000, grace_ms: 100, cpu_ms: 3000, "
+    "cpu_startup_ms: 200 }\n",
 };
 
 static const struct http_response response = { .status = 200 };
@@ -347,7 +349,8 @@ static void test_what_runs_before_the_cancel_is_read_has_its_time_besides(void *
     (void) ask(s, GET);
     pass(s, WALL_MS);
     run(s, other, 1);
-    assert_int_equal(kill_ms(s, 60000), GRACE_MS + CANCEL_MS + OTHERS_CPU_MS + GRACE_MS);
+    assert_int_equal(kill_ms(s, 60000),
+                     GRACE_MS + CANCEL_MS + OTHERS_CPU_MS + FIRST_CREDIT_MS + GRACE_MS);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

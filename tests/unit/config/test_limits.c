@@ -38,7 +38,7 @@ static void test_without_layers_the_presets_of_the_design_apply(void **state)
     const struct limits_layers nothing = { 0 };
     const struct limits expected = {
         .cpu_ms = 50,
-        .cpu_startup_ms = 400,
+        .cpu_startup_ms = 1000,
         .cpu_rate = LIMIT_UNLIMITED,
         .grace_ms = 200,
         .wall_ms = 30000,
