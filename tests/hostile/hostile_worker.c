@@ -1101,8 +1101,9 @@ static void boot(const char *behaviour)
         send_loaded(1, 0);
     if (strcmp(behaviour, "garbage_first") == 0)
         garbage(0, 0);
-    send_hello(PROTOCOL_VERSION + (strcmp(behaviour, "newer_protocol") == 0) -
-               (strcmp(behaviour, "older_protocol") == 0));
+    send_hello(strcmp(behaviour, "newer_protocol") == 0   ? PROTOCOL_VERSION + 1
+               : strcmp(behaviour, "older_protocol") == 0 ? PROTOCOL_VERSION - 1
+                                                          : PROTOCOL_VERSION);
     if (strcmp(behaviour, "two_hellos") == 0)
         send_hello(PROTOCOL_VERSION);
     if (strcmp(behaviour, "exit_after_hello") == 0)
