@@ -25,6 +25,21 @@ CASES = {
         """,
         [True, True, 5, [2], [1, 2], "DataCloneError", 0],
     ),
+    "text_of_large_bodies": (
+        """
+        const text = "0123456789abcdef".repeat(65536);
+        const bytes = new TextEncoder().encode(text);
+        const kept = bytes.slice();
+        const read = await new Response(bytes).text();
+        const twice = new Response(kept), copy = twice.clone();
+        const streamed = new Response(new Response(text).body);
+        const { name } = JSON.parse(await new Response(JSON.stringify({ name: text })).text());
+        return [read === text, read.slice(-17, -1), await twice.text() === await copy.text(), kept.length, await streamed.text() === text,
+                name === text, (await new Response(text + "ü").text()).slice(-3), new Map([[read, 1]]).get(text),
+                (await new Response("\ufeff" + text).text()) === text];
+        """,
+        [True, "f0123456789abcde", True, 1048576, True, True, "efü", 1, True],
+    ),
     "url": (
         """
         const u = new URL("../b?x=1#h", "https://user:pw@exämple.org:8443/a/c/d");

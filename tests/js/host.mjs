@@ -227,6 +227,7 @@ export class Host {
                 return all;
             },
             dropBytes: (bytes) => this.#drop(bytes),
+            takeText: () => undefined,
             noteWaiting: (bytes) => {
                 this.waiting = bytes;
             },

@@ -485,6 +485,66 @@ void native_utf8_decode(const Info &info)
         info.GetReturnValue().Set(string);
 }
 
+void drop_bytes(v8::Local<v8::Value> value);
+
+constexpr size_t take_text_min = 64 * 1024; // below, a copy costs less than an external string
+
+// The characters of a string that has taken bytes over. Their memory counts as that of the bytes until the string is gone.
+class TakenText final : public v8::String::ExternalOneByteStringResource
+{
+  public:
+    TakenText(std::shared_ptr<v8::BackingStore> store, size_t offset, size_t size)
+        : store_(std::move(store)), offset_(offset), size_(size)
+    {
+    }
+    const char *data() const override
+    {
+        return static_cast<const char *>(store_->Data()) + offset_;
+    }
+    size_t length() const override
+    {
+        return size_;
+    }
+
+  private:
+    std::shared_ptr<v8::BackingStore> store_;
+    size_t offset_;
+    size_t size_;
+};
+
+// takeText(u8): a string whose characters are the bytes, which are detached; undefined if they are few, or not ASCII.
+void native_take_text(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsUint8Array())
+        return throw_type(v8, "not a Uint8Array");
+    v8::Local<v8::Uint8Array> bytes = info[0].As<v8::Uint8Array>();
+    const size_t size = bytes->ByteLength();
+    const size_t offset = bytes->ByteOffset();
+    if (size < take_text_min || size > v8::String::kMaxLength)
+        return;
+    v8::Local<v8::ArrayBuffer> buffer = bytes->Buffer();
+    if (!buffer->IsDetachable() || buffer->IsResizableByUserJavaScript())
+        return;
+    std::shared_ptr<v8::BackingStore> store = buffer->GetBackingStore();
+    if (!text_is_ascii(static_cast<const uint8_t *>(store->Data()) + offset, size))
+        return;
+    drop_bytes(bytes);
+    // The characters of a string must not change: nothing else may have the memory.
+    v8::Local<v8::String> string;
+    if (store.use_count() != 1) {
+        if (text_from_latin1(v8, { static_cast<const uint8_t *>(store->Data()) + offset, size })
+                .ToLocal(&string))
+            info.GetReturnValue().Set(string);
+        return;
+    }
+    auto taken = std::make_unique<TakenText>(std::move(store), offset, size);
+    if (v8::String::NewExternalOneByte(v8, taken.get()).ToLocal(&string)) {
+        (void) taken.release(); // the string's
+        info.GetReturnValue().Set(string);
+    }
+}
+
 void native_copy_bytes(const Info &info)
 {
     uint8_t small[64];
@@ -659,6 +719,7 @@ const Native natives[] = {
     { "copyBytes", native_copy_bytes },
     { "concat", native_concat },
     { "dropBytes", native_drop_bytes },
+    { "takeText", native_take_text },
     { "noteWaiting", native_note_waiting },
     { "call", native_call },
     { "sendCall", native_send_call },

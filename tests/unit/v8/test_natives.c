@@ -203,7 +203,7 @@ static const struct isolate_host checks = {
     "'knnnu',\n"                                                                                 \
     "    verify: 'knnnuu', oaep: 'knuu', agree: 'kk', another: 'k', compressNew: 'nt', "         \
     "compressStep: 'kunt', "                                                                     \
-    "compressFree: 'k', structuredClone: 'vbfff' };\n"
+    "compressFree: 'k', structuredClone: 'vbfff', takeText: 'a' };\n"
 
 #define GENERATOR                                                                                                                                                                \
     "const natives = globalThis.__skep;\n"                                                                                                                                       \
@@ -312,6 +312,7 @@ static const struct isolate_host checks = {
     "() => 8 * random(9), () => random(300)][random(6)]()).fill(random(256));\n"                                                                                                 \
     "const kinds = { k: () => pick(handles), n: () => random(9), l: () => pick([8, 16, "                                                                                         \
     "64, 96, 128, 256, 384, 521, 1024]), u: bytes, t: () => random(2) === 1,\n"                                                                                                  \
+    "    a: () => new Uint8Array(65535 + random(9)).fill(random(140)).subarray(random(3)),\n"                                                                                    \
     "    v: value, b: () => pick(arrays)(), f: () => pick(functions) },\n"                                                                                                       \
     "    functions = [undefined, trap, () => undefined, () => random(3), () => ({}), () => [{}, "                                                                                \
     "1, "                                                                                                                                                                        \

@@ -2,7 +2,7 @@
 //
 // The body of a Request or Response (Fetch standard). A body whose bytes are known stays in the
 // form in which it was given, and becomes a stream only if the tenant asks for one.
-import { dropBytes, nativeCopyBytes, utf8Decode, utf8Encode } from "./native.js";
+import { dropBytes, nativeCopyBytes, takeText, utf8Decode, utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, Promise, PromisePrototypeThen, StringPrototypeSlice,
@@ -231,6 +231,10 @@ const toOwnBytes = (content, isOwn) => (isOwn || typeof content === "string" ? t
 function toText(content, isOwn) {
     if (typeof content === "string") {
         return content[0] === "\ufeff" ? StringPrototypeSlice(content, 1) : content;
+    }
+    const taken = isOwn ? takeText(content) : undefined;
+    if (taken !== undefined) {
+        return taken;
     }
     const text = decodeUtf8(content);
     if (isOwn) {

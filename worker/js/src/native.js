@@ -36,6 +36,7 @@ export const {
     sendCall,
     setTimer,
     structuredClone: nativeStructuredClone,
+    takeText,
     utf8Decode,
     utf8Encode,
     utf8EncodeInto,
