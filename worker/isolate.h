@@ -119,6 +119,7 @@ struct isolate_options {
     bool observe_heap;     /* heap_mib is noted, not enforced, up to 4096 MiB */
     bool observe_external; /* external_mib is noted, not enforced */
     enum eval_mode eval;   /* when its JavaScript may compile strings */
+    bool keeps_code;       /* for isolate_share_code */
     const char *tenant;    /* for messages; copied */
 };
 
@@ -155,6 +156,9 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
 /* Gives an isolate that was made ahead, and has run nothing, to a tenant: all of its options count
  * from now on. 0, or -EINVAL if heap_mib differs: V8 takes it only when an isolate is made. */
 int isolate_adopt(struct isolate *isolate, const struct isolate_options *options);
+/* Keeps, for all isolates that are made later, the compiled code of what the isolate has used of parts of the JS layer that are
+ * evaluated at first use. The isolate was made with keeps_code, and has run no code but skep's own: V8 trusts such code blindly. */
+void isolate_share_code(struct isolate *isolate);
 /* Disposes of isolate and context. NULL is allowed. Never inside an entry. Returns NULL. */
 struct isolate *isolate_free(struct isolate *isolate);
 

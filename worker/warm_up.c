@@ -16,7 +16,11 @@ static const char path[] = "warm-up.js";
 static const char source[] =
     "export default { async fetch(request, env, ctx) {\n"
     "    ctx.waitUntil(Promise.resolve());\n"
-    "    return new Response(new URL(request.url).pathname, { headers: { a: 'b' } });\n"
+    "    crypto.randomUUID();\n"
+    "    await crypto.subtle.digest('SHA-256', new Uint8Array(8));\n"
+    "    new CompressionStream('gzip').readable.getReader();\n"
+    "    const url = new URL(request.url);\n"
+    "    return new Response(url.pathname + url.searchParams.get('q'), { headers: { a: 'b' } });\n"
     "} };\n";
 
 /* Drops the log. */
@@ -129,6 +133,7 @@ void warm_up_request(void)
         .ops = &ops,
         .heap_mib = HEAP_MIB,
         .external_mib = EXTERNAL_MIB,
+        .keeps_code = true,
         .tenant = "warm-up",
     };
     uint8_t packed[HEAD_BYTES];
@@ -150,5 +155,6 @@ void warm_up_request(void)
         };
         (void) isolate_dispatch(isolate, &request);
     }
+    isolate_share_code(isolate);
     (void) isolate_free(isolate);
 }

@@ -17,6 +17,7 @@
 #include "worker/isolate.h"
 #include "worker/snapshot.h"
 #include "worker/v8/testing/bare.h"
+#include "worker/warm_up.h"
 
 #define HEAP_MIB 64
 #define EXTERNAL_MIB 64
@@ -309,6 +310,7 @@ int main(int argc, char **argv)
     int r = isolate_platform_init(&options, NULL);
     if (r < 0)
         die(strerror(-r));
+    warm_up_request(); /* so that parts of the layer come from the code cache, as in a worker */
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         run_line(line, count);

@@ -28,7 +28,11 @@ function bundlePath() {
     return out;
 }
 
-const bundleText = readFileSync(bundlePath(), "utf8");
+const [bundleText, ...partTexts] = readFileSync(bundlePath(), "utf8").split("\x01");
+const parts = new Map(partTexts.map((text) => {
+    const end = text.indexOf("\n");
+    return [text.slice(0, end), new vm.Script(text.slice(end + 1), { filename: `skep:${text.slice(0, end)}.js` })];
+}));
 const bundle = new vm.Script(bundleText, { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
 
@@ -196,13 +200,16 @@ export class Host {
                 Object.defineProperty(object, name, {
                     get: () => {
                         const value = this.entries.load(name);
-                        Object.defineProperty(object, name, { value, writable: true, configurable: true });
+                        // node:vm hands a descriptor for its global object through a context that the tenant may have polluted.
+                        Object.defineProperty(object === this.global ? this.context : object, name,
+                            { __proto__: null, value, writable: true, configurable: true });
                         return value;
                     },
                     set: (value) => Object.defineProperty(object, name, { value, writable: true, configurable: true }),
                     configurable: true,
                 });
             },
+            part: (name) => parts.get(name).runInContext(this.context),
             openCompress: () => {
                 const natives = this.#compress();
                 this.cryptoNatives.push(natives, ...Object.values(natives));

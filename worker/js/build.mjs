@@ -3,7 +3,7 @@
 // Bundles src/main.js into one classic script for skep-mksnapshot: node build.mjs OUT.js
 // Needs `npm ci --ignore-scripts` before it, and no network. Works in any copy of this folder.
 import { build as esbuild } from "esbuild";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -20,17 +20,17 @@ if (!out) {
 const replacements = {
     name: "skep-replacements",
     setup(build) {
-        const local = (name) => ({ path: path.join(here, "src/lib", name) });
+        const local = (name) => ({ path: path.join(here, "src/url", name) });
         const fromUrl = (args) => /[\\/]whatwg-url[\\/]lib[\\/]/.test(args.importer);
 
         build.onResolve({ filter: /^tr46$/ }, (args) =>
             fromUrl(args) ? local("idna.js") : undefined);
         build.onResolve({ filter: /^\.\/url-state-machine(\.js)?$/ }, (args) =>
-            fromUrl(args) ? local("url_state_machine.cjs") : undefined);
+            fromUrl(args) ? local("state_machine.js") : undefined);
         build.onResolve({ filter: /^\.\/encoding(\.js)?$/ }, (args) =>
-            fromUrl(args) ? local("url_encoding.js") : undefined);
+            fromUrl(args) ? local("encoding.js") : undefined);
         build.onResolve({ filter: /^@exodus\/bytes\/(encoding|whatwg)\.js$/ }, (args) =>
-            fromUrl(args) ? local("url_encoding.js") : undefined);
+            fromUrl(args) ? local("encoding.js") : undefined);
 
         build.onLoad({ filter: /node-inspect-extracted[\\/]dist[\\/]inspect\.js$/ }, async (args) => {
             const bounds = JSON.stringify(path.join(here, "src/lib/inspect_bounds.js"));
@@ -46,6 +46,14 @@ const replacements = {
 Object.setPrototypeOf(${name}.prototype, null);`;
                 return { contents, loader: "js" };
             });
+
+        // The object that stands for the global one is assigned to, too.
+        build.onLoad({ filter: /whatwg-url[\\/]index\.js$/ }, async (args) => ({
+            contents: patched("whatwg-url", await readFile(args.path, "utf8"), [
+                ["sharedGlobalObject = {", "sharedGlobalObject = { __proto__: null,"],
+            ]),
+            loader: "js",
+        }));
 
         // Descriptors that have nothing of Object.prototype.
         build.onLoad({ filter: /whatwg-url[\\/]lib[\\/]URL(SearchParams)?\.js$/ }, async (args) => ({
@@ -86,10 +94,11 @@ exports.DOMString = (value, options) => toText(DOMString(value, options));`;
 };
 
 // import { load } from "lazy:./folder/main.js": load() evaluates that module, and what it imports
-// of its folder, and returns what it has called provide() with. Until then the folder costs an
-// isolate one function that V8 has not compiled. The folder is a bundle of its own inside that
-// function, to which all that it imports from outside of its folder is handed over: with require()
-// in it, esbuild would add code that looks up what a tenant may have replaced.
+// of its folder and of libraries, and returns what it has called provide() with. Until then the
+// folder costs an isolate nothing: it is a script of its own, a "part" behind the main script (see
+// snapshot.h of worker/v8), to which all that it imports from outside of its folder is handed over.
+// A tenant may have replaced every global by then: those that the code names are handed over too.
+const parts = new Map(); // name to text
 const lazyFolders = {
     name: "skep-lazy",
     setup(build) {
@@ -98,23 +107,34 @@ const lazyFolders = {
         }));
         build.onLoad({ filter: /.*/, namespace: "lazy" }, async (args) => {
             const shared = []; // [file, name] of what is handed over
+            const folder = path.dirname(args.path);
             const { outputFiles } = await esbuild({
                 ...options, banner: {}, lineLimit: 0, write: false, entryPoints: [args.path],
-                plugins: [sharedModules(path.dirname(args.path))],
+                inject: ["src/lib/absent_globals.js"],
+                plugins: [sharedModules(folder), replacements],
             });
             const code = outputFiles[0].text.replace(/handedOver\("([^"]+)",\s*"([^"]+)"\)/g, (_, file, name) =>
                 `handedOver[${shared.push([file, name]) - 1}]`);
-            if (/\bObject\./.test(code)) {
-                throw new Error(`${args.path}: esbuild has added code of its own`);
+            // Libraries assign to their exports: no setter of a tenant's Object.prototype is to get these.
+            const open = "{exports:{}}";
+            const closed = code.replaceAll(open, "{__proto__:null,exports:{__proto__:null}}");
+            if (closed === code && code.includes("__commonJS")) {
+                throw new Error(`esbuild has no ${open} any more`);
             }
+            const names = partGlobals.filter((name) => new RegExp(`(?<![.$\\w])${name}\\b`).test(code));
+            const globals = names.length === 0 ? "" : `const{${names}}=globals;`;
+            const name = path.basename(folder);
+            parts.set(name, `(function(handedOver,provide,globals){"use strict";${globals}${closed}})`);
             const imports = shared.map(([file, name], i) =>
                 `import { ${name} as shared${i} } from ${JSON.stringify(file)};\n`);
+            const nativeFile = JSON.stringify(path.join(here, "src/native.js"));
+            const globalsFile = JSON.stringify(path.join(here, "src/part_globals.js"));
             return {
-                contents: `${imports.join("")}export const load = () => {
-const handedOver = [${shared.map((_, i) => `shared${i}`)}];
+                contents: `import { part } from ${nativeFile};
+import { partGlobals } from ${globalsFile};
+${imports.join("")}export const load = () => {
 let provided;
-const provide = (value) => { provided = value; };
-${code}
+part(${JSON.stringify(name)})([${shared.map((_, i) => `shared${i}`)}], (value) => { provided = value; }, partGlobals);
 return provided;
 };`,
                 resolveDir: here, loader: "js",
@@ -127,9 +147,11 @@ return provided;
 const sharedModules = (folder) => ({
     name: "skep-shared",
     setup(build) {
-        build.onResolve({ filter: /^\.\.\// }, (args) => {
+        build.onResolve({ filter: /^(\.\.)?\// }, (args) => {
             const file = path.resolve(args.resolveDir, args.path);
-            return file.startsWith(folder + path.sep) ? undefined : { path: file, namespace: "shared" };
+            const isShared = file.startsWith(path.join(here, "src", path.sep)) &&
+                !file.startsWith(folder + path.sep) && args.kind !== "entry-point";
+            return isShared ? { path: file, namespace: "shared" } : undefined;
         });
         build.onLoad({ filter: /.*/, namespace: "shared" }, async (args) => {
             const { metafile } = await esbuild({
@@ -190,6 +212,12 @@ function patched(library, code, patches) {
     return code;
 }
 
+// The names in src/part_globals.js.
+const partGlobals = [
+    "Array", "ArrayBuffer", "BigInt", "DataView", "Error", "Function", "Map", "Math", "Number", "Object", "Promise", "RangeError",
+    "Reflect", "RegExp", "Set", "String", "Symbol", "TypeError", "Uint8Array", "WeakMap",
+];
+
 const options = {
     absWorkingDir: here,
     bundle: true,
@@ -230,6 +258,14 @@ try {
         outfile: path.resolve(out),
         plugins: [lazyFolders, replacements],
     });
-} catch {
+    const texts = [await readFile(out, "utf8")];
+    for (const name of [...parts.keys()].sort()) {
+        texts.push(`${name}\n${parts.get(name)}\n`);
+    }
+    await writeFile(out, texts.join("\x01")); // which the code itself never has: esbuild escapes it
+} catch (error) {
+    if (error.errors === undefined) {
+        console.error(error);
+    }
     process.exitCode = 1; // esbuild has printed the reason
 }

@@ -76,6 +76,7 @@ struct Rejection {
 
 struct CryptoState;   // crypto.cc
 struct CompressState; // compress.cc
+struct Part;          // parts.cc
 
 struct isolate {
     v8::Isolate *v8 = nullptr;
@@ -117,6 +118,9 @@ struct isolate {
 
     std::shared_ptr<CryptoState> crypto;     // null until JavaScript uses it
     std::shared_ptr<CompressState> compress; // the same
+    bool keeps_code = false;                 // see struct isolate_options
+    // Parts of the JS layer that were evaluated, if it keeps their code.
+    std::vector<std::pair<Part *, v8::Global<v8::UnboundScript>>> parts;
     std::vector<Rejection> rejections;
     std::string error;
     v8::Global<v8::Object> registered; // skep-mksnapshot only: the argument of __skep.register

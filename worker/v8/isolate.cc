@@ -26,7 +26,7 @@ static constexpr size_t observed_max_bytes = 4096 * mib;
 
 // A heap that is larger does not rest: the collection would hold up others. One that has grown less is not worth it.
 static constexpr size_t rest_most_bytes = 8 * mib;
-static constexpr size_t rest_least_bytes = mib / 2;
+static constexpr size_t rest_least_bytes = mib / 4;
 
 static std::atomic<size_t> n_isolates{ 0 };
 
@@ -206,6 +206,7 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     self->tenant = options->tenant ? options->tenant : "";
     self->observe_heap = options->observe_heap;
     self->eval = options->eval;
+    self->keeps_code = options->keeps_code;
     self->allocator =
         std::make_shared<Allocator>(options->external_mib * mib, options->observe_external);
     Payer payer(self.get());
@@ -291,6 +292,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->method.Reset();
         crypto_close(self);
         compress_close(self);
+        self->parts.clear();
         for (v8::Global<v8::Function> &function : self->entries)
             function.Reset();
         self->context.Reset();

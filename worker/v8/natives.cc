@@ -8,6 +8,7 @@
 #include "worker/v8/compress.h"
 #include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
+#include "worker/v8/parts.h"
 #include "worker/v8/platform.h"
 
 #include <algorithm>
@@ -729,6 +730,7 @@ const Native natives[] = {
     { "functionText", native_function_text },
     { "openCrypto", native_open_crypto },
     { "openCompress", native_open_compress },
+    { "part", native_part },
     { "register", native_register },
 };
 

@@ -5,7 +5,9 @@
 
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
+#include "worker/v8/parts.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -14,43 +16,16 @@ namespace
 
 // The one object for all isolates. The list of external references has it, so that the snapshot
 // holds its index instead of 300 KiB of source for each isolate.
-class BundleSource final : public v8::String::ExternalOneByteStringResource
-{
-  public:
-    void set(std::string_view source)
-    {
-        source_ = source;
-    }
-    const char *data() const override
-    {
-        return source_.data();
-    }
-    size_t length() const override
-    {
-        return source_.size();
-    }
-    size_t EstimateMemoryUsage() const override
-    {
-        return 0;
-    }
-
-  protected:
-    void Dispose() override
-    {
-    } // static
-
-  private:
-    std::string_view source_;
-};
-
-BundleSource bundle;
+StaticSource bundle;
 v8::StartupData startup_data;
 
 } // namespace
 
 void snapshot_set_bundle(std::string_view source)
 {
-    bundle.set(source);
+    const size_t end = std::min(source.find(part_mark), source.size());
+    bundle.set(source.substr(0, end));
+    parts_set(source.substr(end));
 }
 
 v8::MaybeLocal<v8::String> snapshot_bundle_string(v8::Isolate *v8)
@@ -72,7 +47,7 @@ int snapshot_open(struct isolate_bytes file)
         return -EINVAL;
     const char *at = reinterpret_cast<const char *>(file.data) + sizeof(header);
     startup_data = { at, static_cast<int>(header.v8_size) };
-    bundle.set({ at + header.v8_size, static_cast<size_t>(header.bundle_size) });
+    snapshot_set_bundle({ at + header.v8_size, static_cast<size_t>(header.bundle_size) });
     return startup_data.IsValid() ? 0 : -EINVAL;
 }
 

@@ -10,6 +10,7 @@ import { cryptoLibrary, subtleLibrary } from "./crypto.js";
 import { timeline } from "./globals.js";
 import { lazy } from "./native.js";
 import { ObjectKeys } from "./primordials.js";
+import { urlLibrary } from "./url.js";
 
 let compression;
 let messaging;
@@ -41,7 +42,9 @@ const libraries = {
     TaskController: schedulerLibrary,
     TaskPriorityChangeEvent: schedulerLibrary,
     TaskSignal: schedulerLibrary,
+    URL: urlLibrary,
     URLPattern: loadUrlPattern,
+    URLSearchParams: urlLibrary,
     scheduler: schedulerLibrary,
 };
 

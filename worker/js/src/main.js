@@ -35,7 +35,6 @@ import { Request } from "./request.js";
 import { Response } from "./response.js";
 import { streamInterfaces } from "./streams.js";
 import { timerFunctions } from "./timers.js";
-import { URL, URLSearchParams } from "./url.js";
 import { prepare } from "./webassembly.js";
 
 function define(values, enumerable) {
@@ -55,7 +54,7 @@ setEventTargetHooks({
 define({
     AbortController, AbortSignal, Blob, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
     ExtendableEvent, FetchEvent, File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
-    TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, URL, URLSearchParams, console,
+    TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, console,
 }, false);
 define(streamInterfaces, false);
 define({ navigator, performance, self: globalThis }, true);

@@ -12,11 +12,10 @@ import { concat } from "./bytes.js";
 import { decodeUtf8 } from "./encoding.js";
 import { FormData, appendEntry, formEntries } from "./form_data.js";
 import { parseMime } from "./mime.js";
-import { URLSearchParams } from "./url.js";
+import { urlLibrary } from "./url.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
 const indexOfByte = uncurryThis(Uint8Array.prototype.indexOf);
-const forEachParam = uncurryThis(URLSearchParams.prototype.forEach);
 const CR = 13;
 const LF = 10;
 const DASH = 45;
@@ -248,6 +247,7 @@ function unescapeName(text) {
 export function parseUrlEncoded(text) {
     const form = new FormData();
     // A "?" at the start is content here.
+    const { URLSearchParams, forEachParam } = urlLibrary();
     forEachParam(new URLSearchParams(text[0] === "?" ? `?${text}` : text),
         (value, name) => appendEntry(form, name, value));
     return form;

@@ -29,6 +29,7 @@ export const {
     openCompress,
     openCrypto,
     owner,
+    part,
     proxyParts,
     register,
     respond,

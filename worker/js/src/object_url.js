@@ -3,12 +3,11 @@
 // URL.createObjectURL and revokeObjectURL (File API). A URL that a request has made ends with the request, one of module code
 // with the isolate.
 import {
-    Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet, MathFloor, MathRandom, ObjectDefineProperty, RangeError,
+    Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet, MathFloor, MathRandom, RangeError,
     StringPrototypeIndexOf, StringPrototypeSlice, TypeError, newList,
 } from "./primordials.js";
 import { isBlob } from "./blob.js";
 import { currentCall } from "./current.js";
-import { URL } from "./url.js";
 import { requireArguments, toUSVString } from "./webidl.js";
 
 const OBJECTS_MAX = 10000; // URLs in an isolate; a forgotten one keeps its Blob
@@ -75,8 +74,5 @@ const functions = {
     },
 };
 
-for (const name of ["createObjectURL", "revokeObjectURL"]) {
-    ObjectDefineProperty(URL, name, {
-        __proto__: null, value: functions[name], writable: true, enumerable: true, configurable: true,
-    });
-}
+// Static methods of URL.
+export const objectUrlFunctions = [functions.createObjectURL, functions.revokeObjectURL];

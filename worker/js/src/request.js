@@ -14,7 +14,8 @@ import {
     IMMUTABLE, NONE, NO_CORS, copyGuarded, copyList, fillList, isToken, listAppend, listFromHead, listHas, wrapList,
 } from "./headers.js";
 import { findObject } from "./object_url.js";
-import { isPlainUrl, parse, serialize } from "./url.js";
+import { parse, serialize } from "./url.js";
+import { isPlainUrl } from "./url_plain.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toText, toUSVString,
 } from "./webidl.js";

@@ -1,55 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// URL and URLSearchParams, from whatwg-url (the URL standard's reference implementation).
-import { URL, URLSearchParams } from "whatwg-url";
-import {
-    basicURLParse, isPlain, serializeHost, serializeInteger, serializePath, serializeURL, setThePassword, setTheUsername,
-} from "./lib/url_state_machine.cjs";
-import { nameInterface } from "./platform.js";
-import { uncurryThis } from "./primordials.js";
+// The URL standard for the rest of the layer; the library behind it is evaluated at first use.
+import { load } from "lazy:./url/main.js";
+import { firstUse } from "./first_use.js";
+import { parsePlain } from "./url_plain.js";
 
-export { URL, URLSearchParams };
+let library;
 
-for (const [constructor, name] of [[URL, "URL"], [URLSearchParams, "URLSearchParams"]]) {
-    Object.defineProperty(constructor, "name", { __proto__: null, value: name, configurable: true });
-    nameInterface(constructor, name);
-}
-
-const searchParamsToString = uncurryThis(URLSearchParams.prototype.toString);
-const searchParamsSize = uncurryThis(
-    Object.getOwnPropertyDescriptor(URLSearchParams.prototype, "size").get);
+// Returns URL, URLSearchParams and the functions below.
+export const urlLibrary = () => (library ??= firstUse(load));
 
 // Parses a URL. Returns the record, or null. base: the record of a base URL.
-export function parse(string, base = undefined) {
-    return basicURLParse(string, base === undefined ? undefined : { __proto__: null, baseURL: base });
-}
+export const parse = (string, base = undefined) => parsePlain(string) ?? urlLibrary().parse(string, base);
 
 // For URLPattern: a record to parse parts into, and the parts of a record.
 export const dummyRecord = (scheme) => ({
     __proto__: null, scheme, username: "", password: "", host: "dummy.invalid", port: null, path: [], query: null, fragment: null,
 });
 // Parses part of a URL, by the state of the parser, into a record. Returns false if that fails.
-export const parsePart = (string, record, state) =>
-    basicURLParse(string, { __proto__: null, url: record, stateOverride: state }) !== null;
-export const recordHost = ({ host }) => (host === null ? "" : serializeHost(host));
-export const recordPort = ({ port }) => (port === null ? "" : serializeInteger(port));
-export const recordPath = (record) => serializePath(record);
-export const setUsername = (record, value) => setTheUsername(record, value);
-export const setPassword = (record, value) => setThePassword(record, value);
+export const parsePart = (string, record, state) => urlLibrary().parsePart(string, record, state);
+export const recordHost = ({ host }) => (host === null ? "" : urlLibrary().serializeHost(host));
+export const recordPort = ({ port }) => (port === null ? "" : urlLibrary().serializeInteger(port));
+export const recordPath = (record) => urlLibrary().serializePath(record);
+export const setUsername = (record, value) => urlLibrary().setTheUsername(record, value);
+export const setPassword = (record, value) => urlLibrary().setThePassword(record, value);
 
-// True if string is known to be its own serialisation.
-export const isPlainUrl = isPlain;
-
-export function serialize(record, excludeFragment) {
-    return serializeURL(record, excludeFragment);
-}
+export const serialize = (record, excludeFragment) => urlLibrary().serialize(record, excludeFragment);
 
 // Returns undefined if value is no URLSearchParams.
-export function searchParamsText(value) {
-    try {
-        searchParamsSize(value);
-    } catch {
-        return undefined;
-    }
-    return searchParamsToString(value);
-}
+export const searchParamsText = (value) =>
+    library === undefined ? undefined : library.searchParamsText(value);

@@ -24,8 +24,7 @@ namespace
 // script, not to the context, so the snapshot gets those that it needed.
 const char warm_up_source[] = R"js(({
     async fetch(request, env, ctx) {
-        const url = new URL(request.url);
-        const name = url.searchParams.get("name") ?? env.NAME ?? request.headers.get("accept");
+        const name = env.NAME ?? request.headers.get("accept");
         if (request.method === "POST") {
             const text = await request.text();
             return Response.json({ text, name });
