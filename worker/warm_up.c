@@ -19,6 +19,8 @@ static const char source[] =
     "    crypto.randomUUID();\n"
     "    await crypto.subtle.digest('SHA-256', new Uint8Array(8));\n"
     "    new CompressionStream('gzip').readable.getReader();\n"
+    "    const stream = new ReadableStream({ start(c) { c.enqueue(new Uint8Array(1)); c.close(); } });\n"
+    "    await new Response(stream.pipeThrough(new TransformStream())).text();\n"
     "    const url = new URL(request.url);\n"
     "    return new Response(url.pathname + url.searchParams.get('q'), { headers: { a: 'b' } });\n"
     "} };\n";

@@ -79,7 +79,8 @@ exports.DOMString = (value, options) => toText(DOMString(value, options));`;
         });
 
         build.onLoad({ filter: /web-streams-polyfill[\\/]dist[\\/]ponyfill\.mjs$/ }, async (args) => ({
-            contents: `import { Queue as v } from ${JSON.stringify(path.join(here, "src/lib/stream_queue.js"))};\n${
+            contents: `${streamsImports.map(([names, file]) =>
+                `import { ${names} } from ${JSON.stringify(path.join(here, "src", file))};\n`).join("")}${
                 patched("web-streams-polyfill", await readFile(args.path, "utf8"), streamsPatches)}`,
             loader: "js",
         }));
@@ -183,7 +184,17 @@ const inspectBounds = [
 ];
 
 // Where the streams are as the standard has become, or what src/streams.js needs besides: package-lock.json pins that text, too.
+const streamsImports = [
+    ["Queue as v", "lib/stream_queue.js"],
+    // The library looks these up when it is evaluated, and at run time: a tenant may have replaced them by then.
+    ["AbortController", "abort.js"],
+    ["DOMException", "dom_exception.js"],
+    ["PromiseReject as s, PromiseResolve as i, PromiseThen as a", "primordials.js"],
+];
 const streamsPatches = [
+    ["const e=null==dr?void 0:dr.DOMException", "const e=DOMException"],
+    ['if("function"==typeof queueMicrotask)y=queueMicrotask;else', "if(true)"],
+    [",i=Promise.resolve.bind(n),a=Promise.prototype.then,s=Promise.reject.bind(n),l=i", ",l=i"],
     [/class v\{constructor\(\)\{this\._cursor=0,.*?\}\}(?=const w=)/, ""],
     // A second branch of clones (Fetch, "clone a body"), readers without promises, for src/streams.js
     ["function Wr(e,t){return Oe(e._readableStreamController)", "function Wr(e,clone){return Oe(e._readableStreamController)"],

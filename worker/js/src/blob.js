@@ -8,7 +8,7 @@ import {
     TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject, newList, uncurryThis,
 } from "./primordials.js";
 import { decodeUtf8 } from "./encoding.js";
-import { ReadableStream, closeBytes, enqueueBytes } from "./streams.js";
+import { closeBytes, enqueueBytes, newReadableStream } from "./streams.js";
 import {
     defineInterface, forEachOf, isBufferSource, iteratorMethod, requireArguments, toContent,
     toDictionary, toNumber, toText, toUSVString,
@@ -153,7 +153,7 @@ export class Blob {
     stream() {
         const bytes = this.#bytes;
         let at = 0;
-        return new ReadableStream({
+        return newReadableStream({
             __proto__: null,
             type: "bytes",
             pull(controller) {

@@ -15,8 +15,8 @@ import { isFormData } from "./form_data.js";
 import { mimeOfList, serializeMime } from "./mime.js";
 import { encodeMultipart, parseMultipart, parseUrlEncoded } from "./multipart.js";
 import {
-    ReadableStream, TransformStream, cancelReader, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
-    isReadableStream, pipeThrough, read, readAll, tee,
+    cancelReader, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
+    isReadableStream, newReadableStream, newTransformStream, pipeThrough, read, readAll, tee,
 } from "./streams.js";
 import { searchParamsText } from "./url.js";
 import { isBufferSource, toContent } from "./webidl.js";
@@ -53,7 +53,7 @@ export function isUnusable(body) {
 
 // Makes a stream of source's content, and locks source for good.
 export function proxyStream(source) {
-    const identity = new TransformStream();
+    const identity = newTransformStream();
     return pipeThrough(source, identity);
 }
 
@@ -122,7 +122,7 @@ function iteratorStream(object, iterate) {
         throw new TypeError("The iterator is not an object.");
     }
     const { next } = iterator;
-    return new ReadableStream({
+    return newReadableStream({
         __proto__: null,
         type: "bytes",
         async pull(controller) {
@@ -161,7 +161,7 @@ function bytesOfSource(source) {
 }
 
 function sourceStream(bytes) {
-    return new ReadableStream({
+    return newReadableStream({
         __proto__: null,
         type: "bytes",
         pull(controller) {

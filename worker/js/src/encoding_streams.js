@@ -7,12 +7,11 @@ import {
     uncurryThis,
 } from "./primordials.js";
 import { TextDecoder } from "./encoding.js";
-import { TransformStream, readableOf, streamInterfaces, writableOf } from "./streams.js";
+import { enqueueTransform, newTransformStream, readableOf, writableOf } from "./streams.js";
 import { defineInterface, isBufferSource, isLong, toDOMString } from "./webidl.js";
 
 const getter = (constructor, name) =>
     uncurryThis(ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get);
-const enqueue = uncurryThis(streamInterfaces.TransformStreamDefaultController.prototype.enqueue);
 const decode = uncurryThis(TextDecoder.prototype.decode);
 const encodingOf = getter(TextDecoder, "encoding");
 const fatalOf = getter(TextDecoder, "fatal");
@@ -25,13 +24,13 @@ export class TextEncoderStream {
     #high = ""; // a high surrogate at the end of the last chunk
 
     constructor() {
-        this.#transform = new TransformStream({
+        this.#transform = newTransformStream({
             __proto__: null,
             transform: (chunk, controller) => {
                 let text = this.#high + toDOMString(chunk);
                 this.#high = "";
                 if (isLong(text)) { // a pair that the next chunk would complete is broken then
-                    enqueue(controller, utf8Encode(text));
+                    enqueueTransform(controller, utf8Encode(text));
                     return;
                 }
                 const last = text.length - 1;
@@ -40,12 +39,12 @@ export class TextEncoderStream {
                     text = StringPrototypeSlice(text, 0, last);
                 }
                 if (text !== "") {
-                    enqueue(controller, utf8Encode(text));
+                    enqueueTransform(controller, utf8Encode(text));
                 }
             },
             flush: (controller) => {
                 if (this.#high !== "") {
-                    enqueue(controller, utf8Encode(this.#high));
+                    enqueueTransform(controller, utf8Encode(this.#high));
                 }
             },
         });
@@ -71,7 +70,7 @@ export class TextDecoderStream {
     constructor(label = "utf-8", options = undefined) {
         const decoder = new TextDecoder(label, options);
         this.#decoder = decoder;
-        this.#transform = new TransformStream({
+        this.#transform = newTransformStream({
             __proto__: null,
             transform(chunk, controller) {
                 if (!isBufferSource(chunk)) {
@@ -79,13 +78,13 @@ export class TextDecoderStream {
                 }
                 const text = decode(decoder, chunk, { __proto__: null, stream: true });
                 if (text !== "") {
-                    enqueue(controller, text);
+                    enqueueTransform(controller, text);
                 }
             },
             flush(controller) {
                 const text = decode(decoder);
                 if (text !== "") {
-                    enqueue(controller, text);
+                    enqueueTransform(controller, text);
                 }
             },
         });

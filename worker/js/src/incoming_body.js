@@ -5,7 +5,7 @@
 // owner has consumed(bytes), discard() and gone.
 import { TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
 import { join } from "./bytes.js";
-import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
+import { closeBytes, enqueueBytes, errorBytes, newReadableStream } from "./streams.js";
 
 export class IncomingBody {
     #owner;
@@ -79,7 +79,7 @@ export class IncomingBody {
     }
 
     toStream() {
-        return new ReadableStream({
+        return newReadableStream({
             __proto__: null,
             type: "bytes",
             start: (controller) => {

@@ -10,6 +10,7 @@ import { cryptoLibrary, subtleLibrary } from "./crypto.js";
 import { timeline } from "./globals.js";
 import { lazy } from "./native.js";
 import { ObjectKeys } from "./primordials.js";
+import { streamLibrary } from "./streams.js";
 import { urlLibrary } from "./url.js";
 
 let compression;
@@ -23,7 +24,9 @@ const schedulerLibrary = () => (scheduling ??= loadScheduler());
 const libraries = {
     __proto__: null,
     BroadcastChannel: messagingLibrary,
+    ByteLengthQueuingStrategy: streamLibrary,
     CompressionStream: compressionLibrary,
+    CountQueuingStrategy: streamLibrary,
     Crypto: cryptoLibrary,
     CryptoKey: subtleLibrary,
     DecompressionStream: compressionLibrary,
@@ -37,14 +40,25 @@ const libraries = {
     PerformanceObserver: timeline,
     PerformanceObserverEntryList: timeline,
     QuotaExceededError: subtleLibrary,
+    ReadableByteStreamController: streamLibrary,
+    ReadableStream: streamLibrary,
+    ReadableStreamBYOBReader: streamLibrary,
+    ReadableStreamBYOBRequest: streamLibrary,
+    ReadableStreamDefaultController: streamLibrary,
+    ReadableStreamDefaultReader: streamLibrary,
     Scheduler: schedulerLibrary,
     SubtleCrypto: subtleLibrary,
     TaskController: schedulerLibrary,
     TaskPriorityChangeEvent: schedulerLibrary,
     TaskSignal: schedulerLibrary,
+    TransformStream: streamLibrary,
+    TransformStreamDefaultController: streamLibrary,
     URL: urlLibrary,
     URLPattern: loadUrlPattern,
     URLSearchParams: urlLibrary,
+    WritableStream: streamLibrary,
+    WritableStreamDefaultController: streamLibrary,
+    WritableStreamDefaultWriter: streamLibrary,
     scheduler: schedulerLibrary,
 };
 

@@ -33,7 +33,6 @@ import { defineLazyGlobals, loadLazy } from "./lazy_globals.js";
 import { onRejection, reportException } from "./report.js";
 import { Request } from "./request.js";
 import { Response } from "./response.js";
-import { streamInterfaces } from "./streams.js";
 import { timerFunctions } from "./timers.js";
 import { prepare } from "./webassembly.js";
 
@@ -56,7 +55,6 @@ define({
     ExtendableEvent, FetchEvent, File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
     TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, console,
 }, false);
-define(streamInterfaces, false);
 define({ navigator, performance, self: globalThis }, true);
 define(base64Functions, true);
 define(cloneFunctions, true);

@@ -76,7 +76,8 @@ export const SetPrototypeForEach = uncurryThis(Set.prototype.forEach);
 export const WeakSetPrototypeAdd = uncurryThis(WeakSet.prototype.add);
 export const WeakSetPrototypeDelete = uncurryThis(WeakSet.prototype.delete);
 
-export const PromisePrototypeThen = uncurryThis(Promise.prototype.then);
+export const PromiseThen = Promise.prototype.then;
+export const PromisePrototypeThen = uncurryThis(PromiseThen);
 export const PromiseResolve = Promise.resolve.bind(Promise);
 export const PromiseReject = Promise.reject.bind(Promise);
 

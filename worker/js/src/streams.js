@@ -1,186 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Streams standard, from web-streams-polyfill, and the helpers of the other files for it.
-import {
-    ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
-    ReadableStreamBYOBReader, ReadableStreamBYOBRequest, ReadableStreamDefaultController,
-    ReadableStreamDefaultReader, TransformStream, TransformStreamDefaultController, WritableStream,
-    WritableStreamDefaultController, WritableStreamDefaultWriter, readDirectly, teeWith,
-} from "web-streams-polyfill";
+// Streams for the rest of the layer; the library behind them, and the functions, are evaluated at first use: streams/main.js says what each
+// of them does.
+import { load } from "lazy:./streams/main.js";
 import { load as loadTransfer } from "lazy:./transfer/main.js";
-import { cloneWithTransfer } from "./clone.js";
-import { addClone, nameInterface } from "./platform.js";
-import {
-    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys, Promise, ReflectOwnKeys, SymbolToStringTag,
-    TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList, uncurryThis,
-} from "./primordials.js";
-import { concat } from "./bytes.js";
+import { firstUse } from "./first_use.js";
 
-export const streamInterfaces = {
-    ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
-    ReadableStreamBYOBReader, ReadableStreamBYOBRequest, ReadableStreamDefaultController,
-    ReadableStreamDefaultReader, TransformStream, TransformStreamDefaultController, WritableStream,
-    WritableStreamDefaultController, WritableStreamDefaultWriter,
-};
-export { ReadableStream, TransformStream, WritableStream };
-
-// The library's internal methods have symbols as names, by which a tenant could replace them.
-for (const { prototype } of [
-    ReadableByteStreamController, ReadableStreamDefaultController, WritableStreamDefaultController,
-]) {
-    for (const key of ReflectOwnKeys(prototype)) {
-        if (typeof key === "symbol" && key !== SymbolToStringTag) {
-            ObjectDefineProperty(prototype, key, { __proto__: null, writable: false, configurable: false });
-        }
-    }
-}
-
-export const getReader = uncurryThis(ReadableStream.prototype.getReader);
-export const cancelReader = uncurryThis(ReadableStreamDefaultReader.prototype.cancel);
-export const pipeThrough = uncurryThis(ReadableStream.prototype.pipeThrough);
-
-const getter = (constructor, name) => uncurryThis(ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get);
-const getLocked = getter(ReadableStream, "locked");
-export const isWriterLocked = getter(WritableStream, "locked");
-export const readableOf = getter(TransformStream, "readable");
-export const writableOf = getter(TransformStream, "writable");
-export const getWriter = uncurryThis(WritableStream.prototype.getWriter);
-export const writerReady = getter(WritableStreamDefaultWriter, "ready");
-export const writerClosed = getter(WritableStreamDefaultWriter, "closed");
-export const writerWrite = uncurryThis(WritableStreamDefaultWriter.prototype.write);
-export const writerClose = uncurryThis(WritableStreamDefaultWriter.prototype.close);
-export const writerAbort = uncurryThis(WritableStreamDefaultWriter.prototype.abort);
-
-export const enqueueBytes = uncurryThis(ReadableByteStreamController.prototype.enqueue);
-export const errorBytes = uncurryThis(ReadableByteStreamController.prototype.error);
-const close = uncurryThis(ReadableByteStreamController.prototype.close);
-const getByobRequest = getter(ReadableByteStreamController, "byobRequest");
-const respondByob = uncurryThis(ReadableStreamBYOBRequest.prototype.respond);
-
-export const enqueueChunk = uncurryThis(ReadableStreamDefaultController.prototype.enqueue);
-export const errorChunks = uncurryThis(ReadableStreamDefaultController.prototype.error);
-export const closeChunks = uncurryThis(ReadableStreamDefaultController.prototype.close);
-export const errorWritable = uncurryThis(WritableStreamDefaultController.prototype.error);
-
-// The steps that a stream takes with a chunk for read() and readAll(), in place of those that make a promise of it: the tenant's
-// Object.prototype.then would get the result of each read.
-class ReadRequest {
-    resolve;
-    reject;
-
-    constructor(resolve, reject) {
-        this.resolve = resolve;
-        this.reject = reject;
-    }
-    _chunkSteps(value) {
-        this.resolve({ __proto__: null, done: false, value });
-    }
-    _closeSteps() {
-        this.resolve({ __proto__: null, done: true, value: undefined });
-    }
-    _errorSteps(error) {
-        this.reject(error);
-    }
-}
-closeClass(ReadRequest);
-
-// Returns a promise of {done, value}.
-export const read = (reader) => new Promise((resolve, reject) => {
-    readDirectly(reader, new ReadRequest(resolve, reject));
-});
-
-class ReadAll {
-    #reader;
-    #onBytes;
-    #onError;
-    #chunks = newList();
-    #size = 0;
-    #isReading = false;
-    #isAtOnce; // the chunk was there when it was asked for
-
-    constructor(reader, onBytes, onError) {
-        this.#reader = reader;
-        this.#onBytes = onBytes;
-        this.#onError = onError;
-    }
-    next() {
-        do {
-            this.#isAtOnce = false;
-            this.#isReading = true;
-            readDirectly(this.#reader, this);
-            this.#isReading = false;
-        } while (this.#isAtOnce);
-    }
-    _chunkSteps(value) {
-        if (!isUint8Array(value)) {
-            this.#onError(new TypeError("A chunk of the body is not a Uint8Array."));
-            return;
-        }
-        this.#chunks[this.#chunks.length] = value;
-        this.#size += TypedArrayPrototypeGetByteLength(value);
-        if (this.#isReading) {
-            this.#isAtOnce = true;
-        } else {
-            this.next();
-        }
-    }
-    _closeSteps() {
-        let bytes;
-        try {
-            bytes = concat(this.#chunks, this.#size);
-        } catch (error) {
-            this.#onError(error);
-            return;
-        }
-        this.#onBytes(bytes, true);
-    }
-    _errorSteps(error) {
-        this.#onError(error);
-    }
-}
-closeClass(ReadAll);
-
-// Calls onBytes with all that the stream has, and true: nothing else refers to the bytes. Or calls onError.
-export const readAll = (reader, onBytes, onError) => new ReadAll(reader, onBytes, onError).next();
-
-const cloneChunk = (chunk) => cloneWithTransfer(chunk, undefined).value;
-
-// Returns two streams with the content of one; the chunks of the second are clones.
-export const tee = (stream) => teeWith(stream, cloneChunk);
-
-// Closes a stream. A pending BYOB read must be answered after the close, with nothing.
-export function closeBytes(controller) {
-    close(controller);
-    const request = getByobRequest(controller);
-    if (request !== null && request !== undefined) {
-        respondByob(request, 0);
-    }
-}
-
-export function isReadableStream(value) {
-    // The polyfill's own brand check
-    return isObject(value) && ObjectHasOwn(value, "_readableStreamController") &&
-        value instanceof ReadableStream;
-}
-
-export function isWritableStream(value) {
-    return isObject(value) && ObjectHasOwn(value, "_writableStreamController") && value instanceof WritableStream;
-}
-
-const isTransformStream = (value) => isObject(value) && ObjectHasOwn(value, "_transformStreamController") &&
-    value instanceof TransformStream;
-
-export const isLocked = (stream) => getLocked(stream);
-export const isDisturbed = (stream) => stream._disturbed === true;
-
-const interfaces = ObjectKeys(streamInterfaces);
-for (let i = 0; i < interfaces.length; i++) {
-    nameInterface(streamInterfaces[interfaces[i]], interfaces[i]);
-}
-
+let library;
 let transferFolder;
-const transfers = () => (transferFolder ??= loadTransfer());
 
-addClone({ __proto__: null, is: isReadableStream, transfer: (stream) => transfers().transferReadable(stream) });
-addClone({ __proto__: null, is: isWritableStream, transfer: (stream) => transfers().transferWritable(stream) });
-addClone({ __proto__: null, is: isTransformStream, transfer: (stream) => transfers().transferTransform(stream) });
+// Returns the interfaces and the functions of streams/main.js.
+export const streamLibrary = () => (library ??= firstUse(load));
+export const transfers = () => (transferFolder ??= loadTransfer());
+
+const late = (name) => (a, b, c) => streamLibrary()[name](a, b, c);
+
+export const newReadableStream = (source, strategy) => new (streamLibrary().ReadableStream)(source, strategy);
+export const newTransformStream = (transformer) => new (streamLibrary().TransformStream)(transformer);
+
+export const cancelReader = late("cancelReader");
+export const closeBytes = late("closeBytes");
+export const closeChunks = late("closeChunks");
+export const enqueueBytes = late("enqueueBytes");
+export const enqueueChunk = late("enqueueChunk");
+export const enqueueTransform = late("enqueueTransform");
+export const errorBytes = late("errorBytes");
+export const errorChunks = late("errorChunks");
+export const errorWritable = late("errorWritable");
+export const getReader = late("getReader");
+export const getWriter = late("getWriter");
+export const isLocked = late("isLocked");
+export const isWriterLocked = late("isWriterLocked");
+export const pipeThrough = late("pipeThrough");
+export const read = late("read");
+export const readAll = late("readAll");
+export const readableOf = late("readableOf");
+export const tee = late("tee");
+export const writableOf = late("writableOf");
+export const writerAbort = late("writerAbort");
+export const writerClose = late("writerClose");
+export const writerClosed = late("writerClosed");
+export const writerReady = late("writerReady");
+export const writerWrite = late("writerWrite");
+
+// Before the library is there, no value is a stream.
+export const isReadableStream = (value) => library !== undefined && library.isReadableStream(value);
+export const isDisturbed = (stream) => stream._disturbed === true;

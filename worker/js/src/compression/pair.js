@@ -8,11 +8,12 @@ import {
     Promise, TypeError, TypedArrayPrototypeGetByteLength, Uint8Array, bytesOf, closeClass,
 } from "../primordials.js";
 import {
-    ReadableStream, WritableStream, closeChunks, enqueueChunk, errorChunks, errorWritable,
+    closeChunks, enqueueChunk, errorChunks, errorWritable, streamLibrary,
 } from "../streams.js";
 import { viewBytes } from "../bytes.js";
 import { isBufferSource, isResizable } from "../webidl.js";
 
+const { ReadableStream, WritableStream } = streamLibrary();
 const { compressFree, compressNew, compressStep } = openCompress();
 
 // enum compress_state

@@ -5,7 +5,7 @@ import { utf8Encode } from "../native.js";
 import {
     BigInt, Promise, PromisePrototypeThen, TypeError, TypedArrayPrototypeGetByteLength,
 } from "../primordials.js";
-import { streamInterfaces } from "../streams.js";
+import { streamLibrary } from "../streams.js";
 import {
     defineInterface, isBufferSource, requireArguments, toContent,
 } from "../webidl.js";
@@ -13,7 +13,7 @@ import { toAlgorithmIdentifier, toBytes } from "./convert.js";
 import { done, native } from "./native.js";
 import { hashNumber, normalize } from "./registry.js";
 
-const { WritableStream } = streamInterfaces;
+const { WritableStream } = streamLibrary();
 
 const chunkBytes = (chunk) => {
     if (isBufferSource(chunk)) {

@@ -6,11 +6,12 @@ import { cloneWithTransfer } from "../clone.js";
 import { DOMException } from "../dom_exception.js";
 import { PromisePrototypeThen } from "../primordials.js";
 import {
-    ReadableStream, TransformStream, WritableStream, cancelReader, closeChunks, enqueueChunk, errorWritable, getReader,
-    getWriter, isLocked, isWriterLocked, read, readableOf, writableOf, writerAbort, writerClose, writerClosed, writerReady,
+    cancelReader, closeChunks, enqueueChunk, errorWritable, getReader,
+    getWriter, isLocked, isWriterLocked, read, readableOf, streamLibrary, writableOf, writerAbort, writerClose, writerClosed, writerReady,
     writerWrite,
 } from "../streams.js";
 
+const { ReadableStream, TransformStream, WritableStream } = streamLibrary();
 const clone = (value) => cloneWithTransfer(value, undefined).value;
 
 const locked = (name) => new DOMException(`A ${name} that is locked could not be transferred.`, "DataCloneError");
