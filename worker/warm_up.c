@@ -16,6 +16,7 @@ static const char path[] = "warm-up.js";
 static const char source[] =
     "export default { async fetch(request, env, ctx) {\n"
     "    ctx.waitUntil(Promise.resolve());\n"
+    "    console.log({ a: [1, 'b'] }, new Map([[1, new Error('c')]]));\n"
     "    crypto.randomUUID();\n"
     "    await crypto.subtle.digest('SHA-256', new Uint8Array(8));\n"
     "    new CompressionStream('gzip').readable.getReader();\n"

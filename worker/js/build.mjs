@@ -263,6 +263,7 @@ for (const [owner, names] of [
 try {
     await esbuild({
         ...options,
+        minifyIdentifiers: true, // V8 keeps the names of variables; interfaces get theirs by defineInterface()
         entryPoints: ["src/main.js"],
         inject: ["src/lib/absent_globals.js", "src/lib/captured.js"],
         define: captured,

@@ -2,6 +2,7 @@
 //
 // Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
 // tenant's getters, proxies and toString functions do.
+import { load } from "lazy:./inspect/main.js";
 import { firstUse } from "./first_use.js";
 import { head, locate, proxyParts } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
@@ -30,13 +31,13 @@ let library;
 // Loaded at first use: its code stays out of the snapshot's heap until a tenant logs an object.
 export function inspectLibrary() {
     if (library === undefined) {
-        library = firstUse(() => withAbsentGlobals(() => require("node-inspect-extracted")));
+        library = firstUse(() => withAbsentGlobals(load));
     }
     return library;
 }
 
 // Loads the library with globals that tenants do not have: it copies them from the global object.
-function withAbsentGlobals(load) {
+function withAbsentGlobals(evaluate) {
     const absent = { __proto__: null, FinalizationRegistry, WeakRef };
     for (const name in absent) {
         if (name in globalThis) {
@@ -48,7 +49,7 @@ function withAbsentGlobals(load) {
         });
     }
     try {
-        return load();
+        return evaluate();
     } finally {
         for (const name in absent) {
             delete globalThis[name];
