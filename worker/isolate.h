@@ -297,7 +297,7 @@ bool isolate_release_spare(void);
 void isolate_trim(void);
 
 /* Collects the garbage of an isolate that has nothing to do for now, and gives the memory to the kernel: some milliseconds for each
- * MiB. Does nothing if the heap is large, or has hardly grown since it was made or has rested. Returns whether it has rested. Not
+ * MiB. Does nothing if the heap is large, or has hardly grown since the last rest. Returns whether it has rested. Not
  * inside an entry; runs no JavaScript. */
 bool isolate_rest(struct isolate *isolate);
 

@@ -33,7 +33,7 @@ const replacements = {
             fromUrl(args) ? local("encoding.js") : undefined);
 
         build.onLoad({ filter: /node-inspect-extracted[\\/]dist[\\/]inspect\.js$/ }, async (args) => {
-            const bounds = JSON.stringify(path.join(here, "src/lib/inspect_bounds.js"));
+            const bounds = JSON.stringify(path.join(here, "src/inspect/bounds.js"));
             const contents = patched("node-inspect-extracted", await readFile(args.path, "utf8"), inspectBounds);
             return { contents: `const skep = require(${bounds});\n${contents}`, loader: "js" };
         });
@@ -98,7 +98,7 @@ exports.DOMString = (value, options) => toText(DOMString(value, options));`;
 // of its folder and of libraries, and returns what it has called provide() with. Until then the
 // folder costs an isolate nothing: it is a script of its own, a "part" behind the main script (see
 // snapshot.h of worker/v8), to which all that it imports from outside of its folder is handed over.
-// A tenant may have replaced every global by then: those that the code names are handed over too.
+// A tenant may have replaced every global by then: those of src/lib/captured.js that the code names are handed over too.
 const parts = new Map(); // name to text
 const lazyFolders = {
     name: "skep-lazy",
@@ -112,6 +112,7 @@ const lazyFolders = {
             const { outputFiles } = await esbuild({
                 ...options, banner: {}, lineLimit: 0, write: false, entryPoints: [args.path],
                 inject: ["src/lib/absent_globals.js"],
+                define: captured,
                 plugins: [sharedModules(folder), replacements],
             });
             const code = outputFiles[0].text.replace(/handedOver\("([^"]+)",\s*"([^"]+)"\)/g, (_, file, name) =>
@@ -122,20 +123,20 @@ const lazyFolders = {
             if (closed === code && code.includes("__commonJS")) {
                 throw new Error(`esbuild has no ${open} any more`);
             }
-            const names = partGlobals.filter((name) => new RegExp(`(?<![.$\\w])${name}\\b`).test(code));
-            const globals = names.length === 0 ? "" : `const{${names}}=globals;`;
+            const capturedFile = path.join(here, "src/lib/captured.js");
+            const globals = (await exportsOf(capturedFile))
+                .filter((name) => new RegExp(`(?<![.$\\w])${name}\\b`).test(closed))
+                .map((name) => `const ${name}=handedOver[${shared.push([capturedFile, name]) - 1}];`).join("");
             const name = path.basename(folder);
-            parts.set(name, `(function(handedOver,provide,globals){"use strict";${globals}${closed}})`);
+            parts.set(name, `(function(handedOver,provide){"use strict";${globals}${closed}})`);
             const imports = shared.map(([file, name], i) =>
                 `import { ${name} as shared${i} } from ${JSON.stringify(file)};\n`);
             const nativeFile = JSON.stringify(path.join(here, "src/native.js"));
-            const globalsFile = JSON.stringify(path.join(here, "src/part_globals.js"));
             return {
                 contents: `import { part } from ${nativeFile};
-import { partGlobals } from ${globalsFile};
 ${imports.join("")}export const load = () => {
 let provided;
-part(${JSON.stringify(name)})([${shared.map((_, i) => `shared${i}`)}], (value) => { provided = value; }, partGlobals);
+part(${JSON.stringify(name)})([${shared.map((_, i) => `shared${i}`)}], (value) => { provided = value; });
 return provided;
 };`,
                 resolveDir: here, loader: "js",
@@ -143,6 +144,13 @@ return provided;
         });
     },
 };
+
+async function exportsOf(file) {
+    const { metafile } = await esbuild({
+        absWorkingDir: here, entryPoints: [file], format: "esm", metafile: true, write: false, outdir: here,
+    });
+    return Object.values(metafile.outputs)[0].exports;
+}
 
 // In the bundle of a lazy folder: modules outside of it have their exports handed over.
 const sharedModules = (folder) => ({
@@ -155,10 +163,7 @@ const sharedModules = (folder) => ({
             return isShared ? { path: file, namespace: "shared" } : undefined;
         });
         build.onLoad({ filter: /.*/, namespace: "shared" }, async (args) => {
-            const { metafile } = await esbuild({
-                absWorkingDir: here, entryPoints: [args.path], format: "esm", metafile: true, write: false, outdir: here,
-            });
-            const names = Object.values(metafile.outputs)[0].exports;
+            const names = await exportsOf(args.path);
             return {
                 contents: names.map((name) => `export const ${name} = /* @__PURE__ */ handedOver(${
                     JSON.stringify(args.path)}, "${name}");`).join("\n"),
@@ -168,7 +173,7 @@ const sharedModules = (folder) => ({
     },
 });
 
-// Where src/lib/inspect_bounds.js gets a say in the library. package-lock.json pins the text that this is for.
+// Where src/inspect/bounds.js gets a say in the library. package-lock.json pins the text that this is for.
 const inspectBounds = [
     ["function nr(t,e,o,i){", "function nr(t,e,o,i){if(skep.isSpent(t,e))return\"…\";"],
     ["return gr(t,e,n,o,l,r)", "return skep.sparse(t,e,n,o,l,r,Er,ar)"],
@@ -222,12 +227,6 @@ function patched(library, code, patches) {
     }
     return code;
 }
-
-// The names in src/part_globals.js.
-const partGlobals = [
-    "Array", "ArrayBuffer", "BigInt", "DataView", "Error", "Function", "Map", "Math", "Number", "Object", "Promise", "RangeError",
-    "Reflect", "RegExp", "Set", "String", "Symbol", "TypeError", "Uint8Array", "WeakMap",
-];
 
 const options = {
     absWorkingDir: here,

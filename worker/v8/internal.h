@@ -97,7 +97,7 @@ struct isolate {
     bool heap_limit_hit = false;
     bool heap_slack_given = false; // V8 has the slack to unwind in
     size_t heap_limit = 0;         // bytes; above it the isolate is not kept
-    size_t rested_bytes = 0;       // size of the heap's pages when it was made, or last rested
+    size_t rested_bytes = 0;       // size of the heap's pages when it last rested; 0: never
     bool observe_heap = false;
     size_t heap_excess = 0;     // see isolate_take_excess
     unsigned brief_entries = 0; // entries since the last look at the size of the heap

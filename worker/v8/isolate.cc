@@ -250,9 +250,6 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
         return -EINVAL;
     }
     self->allocator->set_native_base();
-    v8::HeapStatistics heap;
-    v8->GetHeapStatistics(&heap);
-    self->rested_bytes = heap.total_physical_size();
     (void) isolate_check_external(self.get());
     *ret_isolate = self.release();
     return 0;
@@ -359,8 +356,8 @@ bool isolate_rest(struct isolate *self)
 {
     v8::HeapStatistics heap;
     self->v8->GetHeapStatistics(&heap);
-    if (heap.used_heap_size() > rest_most_bytes ||
-        heap.total_physical_size() < self->rested_bytes + rest_least_bytes)
+    const size_t least = self->rested_bytes != 0 ? self->rested_bytes + rest_least_bytes : 0;
+    if (heap.used_heap_size() > rest_most_bytes || heap.total_physical_size() < least)
         return false;
     {
         Payer payer(self);

@@ -10,8 +10,7 @@ import {
     SymbolToStringTag, isObject,
 } from "./primordials.js";
 import { elapsed as now } from "./clock.js";
-import { MAX_TEXT, cut, formatText, inspect, withoutOwnFrames } from "./inspect.js";
-import { renderTable } from "./console_table.js";
+import { MAX_TEXT, cut, formatText, inspect, inspectLibrary, withoutOwnFrames } from "./inspect.js";
 
 const DEBUG = 0;
 const INFO = 1;
@@ -98,7 +97,7 @@ const methods = {
     table(data = undefined, properties = undefined) {
         let text;
         try {
-            text = isObject(data) ? renderTable(data, properties) : inspect(data);
+            text = isObject(data) ? inspectLibrary().renderTable(data, properties) : inspect(data);
         } catch {
             text = inspect(data);
         }

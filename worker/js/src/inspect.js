@@ -7,7 +7,7 @@ import { firstUse } from "./first_use.js";
 import { head, locate, proxyParts } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import { missingAdvice } from "./missing.js";
-import { MAX_TEXT, bigIntText, refill, symbolText } from "./lib/inspect_bounds.js";
+import { MAX_TEXT, bigIntText, symbolText } from "./inspect_text.js";
 import {
     ArrayIsArray, Error, FunctionPrototypeApply, FunctionPrototypeCall, MathMin, ObjectDefineProperty, ReflectGetOwnPropertyDescriptor,
     RegExpPrototypeExec, StringPrototypeCharCodeAt,
@@ -88,7 +88,7 @@ export function formatText(args) {
     for (let i = 0; i < args.length && i < MAX_ARGUMENTS; i++) {
         bounded[i + 1] = typeof args[i] === "string" ? cut(args[i]) : args[i];
     }
-    refill();
+    inspectLibrary().refill();
     return cut(FunctionPrototypeApply(inspectLibrary().formatWithOptions, undefined, bounded));
 }
 
@@ -115,7 +115,7 @@ export function inspect(value, options, customInspect) {
         return "null";
     }
     try {
-        refill();
+        inspectLibrary().refill();
         return cut(`${inspectLibrary().inspect(value, boundOptions(options, customInspect))}`);
     } catch {
         return typeof value === "function" ? "[Function]" : "[object that cannot be shown]";

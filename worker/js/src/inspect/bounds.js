@@ -4,16 +4,17 @@
 // is bounded by the size of what can be printed, whatever a value holds. Proxies are shown as in
 // Node, without a call of their traps.
 import { head, namedKeys, proxyParts } from "../native.js";
+import { MAX_TEXT, text } from "../inspect_text.js";
 import {
     ObjectHasOwn, ObjectKeys, RangeError, StringPrototypeValueOf, newList,
 } from "../primordials.js";
 
-export const MAX_TEXT = 8192;
 const MAX_KEYS = 1000; // keys of one object: with the shortest names they fill a line
 const MAX_WORK = 3 * MAX_TEXT; // characters and steps of one inspection
 const MAX_STEPS = 10000; // steps of a walk through holes
 const MAX_JSON = 2000;
-const MAX_BIGINT = 2n ** 26000n; // fills a line; to write more in decimal takes more than linear time
+
+export { text };
 
 let left = 0;
 
@@ -35,24 +36,6 @@ export function isSpent(context, value) {
 export function items(count) {
     left -= count;
     return left < 0 ? 0 : count;
-}
-
-// Cuts a text: a rope of half a gigabyte must not be made flat.
-export function text(value) {
-    return typeof value === "string" && value.length > MAX_TEXT ?
-        `${head(value, MAX_TEXT)}…` : value;
-}
-
-export function bigIntText(value) {
-    return value > MAX_BIGINT || value < -MAX_BIGINT ? "<more than 26000 bits>" : `${value}`;
-}
-
-export function symbolText(symbol, toText) {
-    try {
-        return text(toText(symbol));
-    } catch {
-        return "Symbol(…)"; // the description is as long as a string can be
-    }
 }
 
 function some(keys) {

@@ -5,10 +5,11 @@
 import {
     ArrayIsArray, Map, MapPrototypeForEach, MapPrototypeGet, MapPrototypeSet, ObjectHasOwn,
     StringPrototypeRepeat, TypedArrayPrototypeGetTag, isObject, newList,
-} from "./primordials.js";
-import { head } from "./native.js";
-import { someKeys, unproxied } from "./lib/inspect_bounds.js";
-import { MAX_TEXT, inspect } from "./inspect.js";
+} from "../primordials.js";
+import { inspect } from "../inspect.js";
+import { MAX_TEXT } from "../inspect_text.js";
+import { head } from "../native.js";
+import { someKeys, unproxied } from "./bounds.js";
 
 const MAX_ROWS = 1000;
 const MAX_COLUMNS = 100;
