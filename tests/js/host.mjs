@@ -35,6 +35,7 @@ const parts = new Map(partTexts.map((text) => {
 }));
 const bundle = new vm.Script(bundleText, { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
+const encodings = ["utf-8", "utf-16le", "utf-16be"]; // by their numbers, those that a test has named
 
 // skep's V8 has ArrayBuffer.prototype.transfer, that of Node 20 does not. Buffers that it makes
 // belong to this context, so it is needed here as well as in the tenant's context.
@@ -76,6 +77,7 @@ export class Host {
     #nextTimer = 1;
     #running = 0;
     #makeArray;
+    #decoders = [undefined];
     #makeBytes;
 
     constructor() {
@@ -194,6 +196,16 @@ export class Host {
                     throw new TypeErrorThere("The encoded data was not valid for encoding utf-8");
                 }
             },
+            findEncoding: (label) => {
+                try {
+                    const name = label === label.trim() ? new TextDecoder(label).encoding : undefined;
+                    return name === undefined ? undefined :
+                        this.#makeArray([encodings.includes(name) ? encodings.indexOf(name) : encodings.push(name) - 1, name]);
+                } catch {
+                    return undefined;
+                }
+            },
+            decode: (encoding, source, state, fatal, end) => this.#decode(encodings[encoding], source, state, fatal, end),
             structuredClone: (...args) => this.#clone(...args),
             functionText: () => undefined, // nobody can tell here whose a function is
             lazy: (object, name) => {
@@ -304,6 +316,17 @@ export class Host {
             return platform === undefined ? clone : received[platform];
         } catch (error) {
             throw error instanceof DOMException ? fail(error.message) : error;
+        }
+    }
+
+    // A state is the number of a decoder of Node.js.
+    #decode(name, source, state, fatal, end) {
+        const decoder = state === 0 ? new TextDecoder(name, { fatal, ignoreBOM: true }) : this.#decoders[state];
+        try {
+            const text = decoder.decode(source, { stream: !end });
+            return end ? text : this.#makeArray([text, state || this.#decoders.push(decoder) - 1]);
+        } catch (error) {
+            throw new (vm.runInContext("TypeError", this.context))(error.message);
         }
     }
 

@@ -287,6 +287,10 @@ std::string to_std_string(v8::Isolate *v8, v8::Local<v8::Value> value);
 v8::MaybeLocal<v8::String> text_decode(v8::Isolate *v8, const uint8_t *data, size_t size);
 v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_bytes bytes,
                                             v8::NewStringType type = v8::NewStringType::kNormal);
+// Makes a string of UTF-16, with a byte for each unit where that is enough. Empty as text_decode.
+v8::MaybeLocal<v8::String> text_from_units(v8::Isolate *v8, const std::vector<uint16_t> &units);
+// False, with a RangeError pending, if the heap has no room for a string of that many bytes.
+bool text_check_room(v8::Isolate *v8, size_t bytes);
 bool text_is_ascii(const uint8_t *data, size_t size);
 bool text_is_utf8(const uint8_t *data, size_t size);
 // All of these walk a rope as it is and take nothing of V8's heap for it, which might be fatal; they write

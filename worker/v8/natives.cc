@@ -715,6 +715,8 @@ const Native natives[] = {
     { "utf8Encode", native_utf8_encode },
     { "utf8EncodeInto", native_utf8_encode_into },
     { "utf8Decode", native_utf8_decode },
+    { "findEncoding", native_find_encoding },
+    { "decode", native_decode },
     { "structuredClone", native_structured_clone },
     { "isLatin1", native_is_latin1 },
     { "copyBytes", native_copy_bytes },

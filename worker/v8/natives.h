@@ -12,5 +12,9 @@
 v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> context);
 void natives_add_references(std::vector<intptr_t> *references);
 
+// encodings.cc
+void native_find_encoding(const v8::FunctionCallbackInfo<v8::Value> &info);
+void native_decode(const v8::FunctionCallbackInfo<v8::Value> &info);
+
 // serializer.cc
 void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info);

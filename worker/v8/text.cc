@@ -106,6 +106,29 @@ v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_byte
     return v8::String::NewFromOneByte(v8, bytes.data, type, static_cast<int>(bytes.size));
 }
 
+bool text_check_room(v8::Isolate *v8, size_t bytes)
+{
+    if (bytes / sizeof(uint16_t) <= v8::String::kMaxLength && fits_heap(v8, bytes))
+        return true;
+    (void) throw_too_long(v8);
+    return false;
+}
+
+v8::MaybeLocal<v8::String> text_from_units(v8::Isolate *v8, const std::vector<uint16_t> &units)
+{
+    uint16_t all = 0;
+    for (const uint16_t unit : units)
+        all |= unit;
+    if (all < 0x100) {
+        const std::vector<uint8_t> narrow(units.begin(), units.end());
+        return text_from_latin1(v8, { narrow.data(), narrow.size() });
+    }
+    if (!text_check_room(v8, units.size() * sizeof(uint16_t)))
+        return {};
+    return v8::String::NewFromTwoByte(v8, units.data(), v8::NewStringType::kNormal,
+                                      static_cast<int>(units.size()));
+}
+
 v8::MaybeLocal<v8::String> text_decode(v8::Isolate *v8, const uint8_t *data, size_t size)
 {
     if (text_is_ascii(data, size))

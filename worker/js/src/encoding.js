@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TextEncoder and TextDecoder (Encoding standard). UTF-8 is native; other labels are refused for
-// now.
-import { utf8Decode, utf8Encode, utf8EncodeInto } from "./native.js";
+// TextEncoder and TextDecoder (Encoding standard). The decoders are natives: one that is in the middle of a sequence is a number.
+import { decode, findEncoding, utf8Decode, utf8Encode, utf8EncodeInto } from "./native.js";
 import {
-    MathFloor, RangeError, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array,
-    TypedArrayPrototypeSet, bytesOf, isUint8Array,
+    MathFloor, RangeError, StringPrototypeSlice, TypeError, Uint8Array, isUint8Array,
 } from "./primordials.js";
 import {
     defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary, toText,
@@ -38,14 +36,13 @@ export class TextEncoder {
 }
 defineInterface(TextEncoder, "TextEncoder");
 
-const utf8Labels = {
-    __proto__: null, "utf-8": true, "utf8": true, "unicode-1-1-utf-8": true, "unicode11utf8": true,
-    "unicode20utf8": true, "x-unicode20utf8": true,
-};
+const UTF_8 = 0;
+const UNICODE = 3;     // encodings below it are Unicode's, and may begin with a byte-order mark
+const MAX_LABEL = 256; // units of a label with the blanks around it
 
 const isSpace = (c) => c === "\t" || c === "\n" || c === "\f" || c === "\r" || c === " ";
 
-function encodingOf(label) {
+function trim(label) {
     let start = 0;
     let end = label.length;
     while (start < end && isSpace(label[start])) {
@@ -54,44 +51,28 @@ function encodingOf(label) {
     while (end > start && isSpace(label[end - 1])) {
         end--;
     }
-    const name = StringPrototypeToLowerCase(StringPrototypeSlice(label, start, end));
-    if (utf8Labels[name] === undefined) {
-        throw new RangeError(`TextDecoder: the encoding label '${name}' is not supported.`);
-    }
-    return "utf-8";
+    return StringPrototypeSlice(label, start, end);
 }
 
-// Counts the bytes at the end that are the start of a sequence which may still become valid.
-function incompleteTail(bytes) {
-    const { length } = bytes;
-    for (let back = 1; back <= 3 && back <= length; back++) {
-        const byte = bytes[length - back];
-        if ((byte & 0xc0) === 0x80) {
-            continue;
-        }
-        const needed = byte >= 0xf0 && byte <= 0xf4 ? 4 : byte >= 0xe0 && byte <= 0xef ? 3 :
-            byte >= 0xc2 && byte <= 0xdf ? 2 : 0;
-        if (needed <= back) {
-            return 0;
-        }
-        // The second byte of E0, ED, F0 and F4 has a narrower range.
-        const second = back > 1 ? bytes[length - back + 1] : undefined;
-        if (second !== undefined && (byte === 0xe0 && second < 0xa0 ||
-            byte === 0xed && second > 0x9f || byte === 0xf0 && second < 0x90 ||
-            byte === 0xf4 && second > 0x8f)) {
-            return 0;
-        }
-        return back;
+// Returns [number, name] of the encoding that a label is for.
+function encodingOf(label) {
+    const found = findEncoding(trim(label));
+    if (found === undefined || found[1] === "replacement") {
+        const shown = label.length > MAX_LABEL ? `${StringPrototypeSlice(label, 0, MAX_LABEL)}...` : label;
+        throw new RangeError(`TextDecoder: the encoding label '${shown}' is not supported.`);
     }
-    return 0;
+    return found;
 }
+
+const nothing = new Uint8Array(0);
 
 export class TextDecoder {
-    #encoding;
+    #encoding = UTF_8;
+    #name = "utf-8";
     #fatal = false;
     #ignoreBOM = false;
-    #pending; // bytes of a sequence that the last decode({stream: true}) left open
-    #bomSeen = false;
+    #state = 0; // state that the last decode({stream: true}) has left
+    #isBomSeen = false;
     #doNotFlush = false;
 
     constructor(label = "utf-8", options = undefined) {
@@ -101,11 +82,15 @@ export class TextDecoder {
             this.#fatal = !!options.fatal;
             this.#ignoreBOM = !!options.ignoreBOM;
         }
-        this.#encoding = encodingOf(label);
+        if (label !== "utf-8") {
+            const found = encodingOf(label);
+            this.#encoding = found[0];
+            this.#name = found[1];
+        }
     }
 
     get encoding() {
-        return this.#encoding;
+        return this.#name;
     }
 
     get fatal() {
@@ -121,31 +106,20 @@ export class TextDecoder {
             throw new TypeError("TextDecoder.decode: parameter 1 is not a buffer source.");
         }
         options = toDictionary(options, "TextDecoder.decode");
-        const stream = options !== undefined && !!options.stream;
+        const isEnd = options === undefined || !options.stream;
+        const state = this.#doNotFlush ? this.#state : 0;
         if (!this.#doNotFlush) {
-            this.#pending = undefined;
-            this.#bomSeen = false;
+            this.#isBomSeen = false;
         }
-        this.#doNotFlush = stream;
-        let bytes = input === undefined ? new Uint8Array(0) : bytesOf(input);
-        if (this.#pending !== undefined) {
-            bytes = join(this.#pending, bytes);
-            this.#pending = undefined;
+        this.#doNotFlush = !isEnd;
+        this.#state = 0;
+        let text = decode(this.#encoding, input === undefined ? nothing : input, state, this.#fatal, isEnd);
+        if (typeof text !== "string") { // [text, state]
+            this.#state = text[1];
+            text = text[0];
         }
-        if (stream) {
-            const tail = incompleteTail(bytes);
-            if (tail > 0) {
-                const whole = bytes.length - tail;
-                this.#pending = slice(bytes, whole, bytes.length);
-                bytes = slice(bytes, 0, whole);
-            }
-        }
-        if (bytes.length === 0) {
-            return "";
-        }
-        const text = utf8Decode(bytes, this.#fatal);
-        if (!this.#bomSeen) {
-            this.#bomSeen = true;
+        if (!this.#isBomSeen && text !== "" && this.#encoding < UNICODE) {
+            this.#isBomSeen = true;
             if (!this.#ignoreBOM && text[0] === "\ufeff") {
                 return StringPrototypeSlice(text, 1);
             }
@@ -154,21 +128,6 @@ export class TextDecoder {
     }
 }
 defineInterface(TextDecoder, "TextDecoder");
-
-function join(a, b) {
-    const both = new Uint8Array(a.length + b.length);
-    TypedArrayPrototypeSet(both, a, 0);
-    TypedArrayPrototypeSet(both, b, a.length);
-    return both;
-}
-
-function slice(bytes, start, end) {
-    const part = new Uint8Array(end - start);
-    for (let i = start; i < end; i++) {
-        part[i - start] = bytes[i];
-    }
-    return part;
-}
 
 // Decodes as "UTF-8 decode" of the standard: without the byte order mark, bad bytes become U+FFFD.
 export function decodeUtf8(bytes) {
