@@ -250,6 +250,8 @@ export class Host {
             noteWaiting: (bytes) => {
                 this.waiting = bytes;
             },
+            atob: (string) => this.#base64(atob, string),
+            btoa: (string) => this.#base64(btoa, string),
             isLatin1: (string) => !/[^\x00-\xff]/.test(string),
             register: (entries) => {
                 this.entries = entries;
@@ -327,6 +329,14 @@ export class Host {
             return end ? text : this.#makeArray([text, state || this.#decoders.push(decoder) - 1]);
         } catch (error) {
             throw new (vm.runInContext("TypeError", this.context))(error.message);
+        }
+    }
+
+    #base64(convert, string) {
+        try {
+            return convert(string);
+        } catch {
+            return undefined;
         }
     }
 

@@ -70,8 +70,10 @@ class SpareBlocks
     }
 
   private:
-    static constexpr size_t max_blocks = 32;
-    static constexpr size_t max_bytes = 1024 * 1024; // a block may have
+    static constexpr size_t max_blocks =
+        72; // V8 collects young buffers when there are 64 MiB of them
+    // A block may have 1 MiB, and what is put before or behind such a body: a header of V8's serialiser, the tag of a cipher.
+    static constexpr size_t max_bytes = (1024 + 64) * 1024;
     struct Block {
         void *data;
         size_t size;
@@ -187,14 +189,27 @@ void *Allocator::allocate(size_t length, bool is_zeroed)
     return p;
 }
 
+void *allocator_take_block(size_t size)
+{
+    void *p = size >= mmap_from_bytes ? map_block(size, false) : malloc_uncounted(size, false);
+    if (!p)
+        std::abort();
+    return p;
+}
+
+void allocator_return_block(void *data, size_t size)
+{
+    if (size < mmap_from_bytes)
+        free(data);
+    else if (!spare_blocks.keep(data, size))
+        munmap(data, size);
+}
+
 void Allocator::Free(void *data, size_t length)
 {
     if (!data)
         return;
-    if (length < mmap_from_bytes)
-        free(data);
-    else if (!spare_blocks.keep(data, length))
-        munmap(data, length);
+    allocator_return_block(data, length);
     give_back(length);
 }
 

@@ -113,7 +113,12 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     bool is_garbage_gone_ = false; // observed: live memory alone is over the limit
 };
 
-// Gives blocks that were freed, and not needed since the last call, back to the kernel: at most 32 MiB of the process. Returns
+// Returns memory for a moment, with anything in it, that counts for nobody; ends the process where there is none. The caller has
+// bounded its size. Main thread only.
+void *allocator_take_block(size_t size);
+void allocator_return_block(void *data, size_t size);
+
+// Gives blocks that were freed, and not needed since the last call, back to the kernel: at most 76 MiB of the process. Returns
 // whether some are left.
 bool allocator_release_spare();
 

@@ -280,7 +280,23 @@ std::string error_text_at(struct isolate *self, std::string text, const Place &p
 // Returns the first max_text_units of String(value), as UTF-8; "" if that throws.
 std::string to_std_string(v8::Isolate *v8, v8::Local<v8::Value> value);
 
-// ---- text.cc
+// ---- text.cc, text_encode.cc
+
+// Memory for a copy of a text while a native runs: nearly always the same small one. The caller has bounded its size.
+class TextCopy
+{
+  public:
+    explicit TextCopy(size_t bytes);
+    ~TextCopy();
+    TextCopy(const TextCopy &) = delete;
+    void operator=(const TextCopy &) = delete;
+    void *data();
+
+  private:
+    bool is_short_ = false;
+    void *block_ = nullptr;
+    size_t size_;
+};
 
 // Makes a string of UTF-8 bytes; bad sequences become U+FFFD. Empty with a pending exception if it
 // does not fit the heap.
@@ -291,6 +307,16 @@ v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_byte
 v8::MaybeLocal<v8::String> text_from_units(v8::Isolate *v8, const std::vector<uint16_t> &units);
 // False, with a RangeError pending, if the heap has no room for a string of that many bytes.
 bool text_check_room(v8::Isolate *v8, size_t bytes);
+// Decodes forgiving-base64, and encodes bytes. Empty with *ret_is_bad and no exception for a text that cannot be converted, else as
+// text_decode.
+v8::MaybeLocal<v8::String> text_from_base64(v8::Isolate *v8, const char *text, size_t size,
+                                            bool *ret_is_bad);
+v8::MaybeLocal<v8::String> text_to_base64(v8::Isolate *v8, const char *bytes, size_t size);
+// The same for strings: a character for each byte.
+v8::MaybeLocal<v8::String> text_atob(v8::Isolate *v8, v8::Local<v8::String> string,
+                                     bool *ret_is_bad);
+v8::MaybeLocal<v8::String> text_btoa(v8::Isolate *v8, v8::Local<v8::String> string,
+                                     bool *ret_is_bad);
 bool text_is_ascii(const uint8_t *data, size_t size);
 bool text_is_utf8(const uint8_t *data, size_t size);
 // All of these walk a rope as it is and take nothing of V8's heap for it, which might be fatal; they write

@@ -24,6 +24,7 @@ constexpr size_t max_header_strings = 2 * HEAD_FIELDS_MAX; // names and values
 constexpr size_t max_header_bytes = 256 * 1024;
 constexpr size_t max_encode_into_bytes = (1 << 21) - 1;
 constexpr int max_lazy_name = 64;
+constexpr size_t max_base64_units = size_t{ 1 } << 25;
 constexpr size_t scratch_keep_bytes = 256 * 1024;
 
 void throw_type(v8::Isolate *v8, const char *text)
@@ -546,6 +547,32 @@ void native_take_text(const Info &info)
     }
 }
 
+// Returns undefined for a string that cannot be converted.
+void convert_base64(const Info &info,
+                    v8::MaybeLocal<v8::String> (*convert)(v8::Isolate *, v8::Local<v8::String>,
+                                                          bool *))
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    v8::Local<v8::String> result;
+    bool is_bad = false;
+    if (!info[0]->IsString())
+        return throw_type(v8, "not a string");
+    if (static_cast<size_t>(info[0].As<v8::String>()->Length()) > max_base64_units)
+        return throw_range(v8, "The text is too long");
+    if (convert(v8, info[0].As<v8::String>(), &is_bad).ToLocal(&result))
+        info.GetReturnValue().Set(result);
+}
+
+void native_atob(const Info &info)
+{
+    convert_base64(info, text_atob);
+}
+
+void native_btoa(const Info &info)
+{
+    convert_base64(info, text_btoa);
+}
+
 void native_copy_bytes(const Info &info)
 {
     uint8_t small[64];
@@ -719,6 +746,8 @@ const Native natives[] = {
     { "decode", native_decode },
     { "structuredClone", native_structured_clone },
     { "isLatin1", native_is_latin1 },
+    { "atob", native_atob },
+    { "btoa", native_btoa },
     { "copyBytes", native_copy_bytes },
     { "concat", native_concat },
     { "dropBytes", native_drop_bytes },

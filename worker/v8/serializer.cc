@@ -6,7 +6,7 @@
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
 
-#include <cstdlib>
+#include <cstring>
 
 namespace
 {
@@ -54,6 +54,8 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
     }
     ~SerializerDelegate() override
     {
+        if (block_)
+            allocator_return_block(block_, taken_);
         self_->allocator->give_back(taken_);
     }
 
@@ -65,23 +67,27 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
     // The buffer is the tenant's memory like any other, for as long as it lives.
     void *ReallocateBufferMemory(void *old, size_t size, size_t *actual) override
     {
-        if (size > taken_ && !self_->allocator->take(size - taken_, false))
-            return nullptr;
-        void *p = realloc(old, size);
-        if (!p) {
-            if (size > taken_)
-                self_->allocator->give_back(size - taken_);
-            return nullptr;
+        (void) old; // the block
+        if (size <= taken_) {
+            *actual = taken_;
+            return block_;
         }
-        if (size > taken_)
-            taken_ = size;
+        if (!self_->allocator->take(size - taken_, false))
+            return nullptr;
+        void *larger = allocator_take_block(size);
+        if (block_) {
+            memcpy(larger, block_, taken_);
+            allocator_return_block(block_, taken_);
+        }
+        block_ = larger;
+        taken_ = size;
         *actual = size;
-        return p;
+        return larger;
     }
 
-    void FreeBufferMemory(void *buffer) override
+    // The block goes with the delegate, when the clone was read from it.
+    void FreeBufferMemory(void *) override
     {
-        free(buffer);
     }
 
     bool HasCustomHostObject(v8::Isolate *) override
@@ -137,7 +143,8 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
   private:
     Operation *operation_; // borrowed
     struct isolate *self_;
-    size_t taken_ = 0;
+    void *block_ = nullptr;
+    size_t taken_ = 0;               // bytes of the block
     v8::Local<v8::Value> plain_;     // Object.prototype
     v8::Global<v8::Value> ordinary_; // prototype of the last object that was an ordinary one
 };
@@ -171,13 +178,6 @@ class DeserializerDelegate final : public v8::ValueDeserializer::Delegate
 
   private:
     Operation *operation_; // borrowed
-};
-
-struct Free {
-    void operator()(uint8_t *p) const
-    {
-        free(p);
-    }
 };
 
 void throw_not_transferable(const Operation *operation)
@@ -304,10 +304,9 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     if (!serializer.WriteValue(operation.context, whole).FromMaybe(false))
         return;
     std::pair<uint8_t *, size_t> released = serializer.Release();
-    std::unique_ptr<uint8_t, Free> buffer(released.first);
 
     DeserializerDelegate reader(&operation);
-    v8::ValueDeserializer deserializer(v8, buffer.get(), released.second, &reader);
+    v8::ValueDeserializer deserializer(v8, released.first, released.second, &reader);
     reader.deserializer = &deserializer;
     v8::Local<v8::Value> value;
     if (transfer_buffers(&operation, buffers, &deserializer) && receive_objects(&operation) &&

@@ -2,6 +2,7 @@
 //
 // Globals whose code is evaluated when a tenant first looks at one of them: a folder of src/ for each library, which is
 // imported as "lazy:" (build.mjs). README.md says how to make a part lazy.
+import { base64Library } from "./base64.js";
 import { load as loadCompression } from "lazy:./compression/main.js";
 import { load as loadMessaging } from "lazy:./messaging/main.js";
 import { load as loadScheduler } from "lazy:./scheduler/main.js";
@@ -59,6 +60,8 @@ const libraries = {
     WritableStream: streamLibrary,
     WritableStreamDefaultController: streamLibrary,
     WritableStreamDefaultWriter: streamLibrary,
+    setFromBase64: base64Library, // a property of Uint8Array.prototype, as setFromHex
+    setFromHex: base64Library,
     scheduler: schedulerLibrary,
 };
 
@@ -69,7 +72,7 @@ export const loadLazy = (name) => libraries[name]()[name];
 export function defineLazyGlobals() {
     const names = ObjectKeys(libraries);
     for (let i = 0; i < names.length; i++) {
-        if (names[i] !== "DigestStream") {
+        if (names[i] !== "DigestStream" && libraries[names[i]] !== base64Library) {
             lazy(globalThis, names[i]);
         }
     }

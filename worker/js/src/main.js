@@ -7,7 +7,7 @@ import { register } from "./native.js";
 import {
     AbortController, AbortSignal, isAborted, isAbortSignal, onListeners, removeOnAbort,
 } from "./abort.js";
-import { base64Functions } from "./base64.js";
+import { base64Functions, prepareBase64 } from "./base64.js";
 import { Blob, File } from "./blob.js";
 import { onCallBody, onCallCredit, onCallFailed, onCallHead } from "./bindings.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
@@ -34,7 +34,7 @@ import { onRejection, reportException } from "./report.js";
 import { Request } from "./request.js";
 import { Response } from "./response.js";
 import { timerFunctions } from "./timers.js";
-import { prepare } from "./webassembly.js";
+import { prepareWebAssembly } from "./webassembly.js";
 
 function define(values, enumerable) {
     const names = ObjectKeys(values);
@@ -68,5 +68,8 @@ defineFunctionText();
 
 register({
     load: loadLazy, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
-    onCallHead, onCancel, onCredit, onRejection, onTimer, prepare,
+    onCallHead, onCancel, onCredit, onRejection, onTimer, prepare() {
+        prepareWebAssembly();
+        prepareBase64();
+    },
 });

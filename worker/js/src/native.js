@@ -7,6 +7,8 @@ const native = globalThis.__skep;
 delete globalThis.__skep;
 
 export const {
+    atob,
+    btoa,
     call,
     cancelCall,
     clearTimer,

@@ -6,7 +6,7 @@
 
 export const {
     AggregateError, Array, ArrayBuffer, BigInt, Boolean, DataView, Date, Error, Function, Map,
-    Number, Object, Promise, RangeError, RegExp, Set, String, Symbol, TypeError, Uint8Array,
+    Number, Object, Promise, RangeError, RegExp, Set, String, Symbol, SyntaxError, TypeError, Uint8Array,
     WeakMap, WeakSet, parseInt,
 } = globalThis;
 

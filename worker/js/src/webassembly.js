@@ -118,7 +118,7 @@ function addStreaming(WebAssembly) {
 }
 
 // Called in each new context: V8 adds WebAssembly to it after the snapshot. Absent with jit: off.
-export function prepare() {
+export function prepareWebAssembly() {
     const { WebAssembly } = globalThis;
     if (WebAssembly === undefined) {
         return;
