@@ -100,18 +100,15 @@ static int fill_tail(const struct log_store *store, const struct wish *wish, str
 {
     const struct log_line *line = find_first(store, wish, &tail->total);
     size_t most = tail->total < PAGE_ITEMS_MAX ? tail->total : PAGE_ITEMS_MAX, size = 0, n = 0;
-    Skep__Admin__LogLine **page = report_take(arena, (most + 1) * sizeof *page);
-    Skep__Admin__LogLine *items = report_take(arena, (most + 1) * sizeof *items);
+    Skep__Admin__LogLine **page = report_list(arena, most, &skep__admin__log_line__descriptor);
 
-    if (!page || !items)
+    if (!page)
         return -ENOMEM;
     for (; line && n < most && size < PAGE_MAX_BYTES; line = log_line_newer(line, wish->counted)) {
         if (line->level < wish->level)
             continue;
-        fill_line(line, line->shelf->counted->name, line->text, &items[n]);
-        page[n] = &items[n];
-        size += skep__admin__log_line__get_packed_size(page[n]);
-        n++;
+        fill_line(line, line->shelf->counted->name, line->text, page[n]);
+        size += skep__admin__log_line__get_packed_size(page[n++]);
     }
     tail->lines = page;
     tail->n_lines = n;

@@ -42,23 +42,20 @@ static bool fits(struct filling *filling, size_t size)
 static int list_changes(struct filling *filling, const struct config_changes *changes)
 {
     Skep__Admin__ConfigReloaded *ret = filling->reloaded;
-    Skep__Admin__ConfigChange *items =
-        report_take(&filling->arena, (changes->count + 1) * sizeof *items);
 
     ret->changes =
-        report_take(&filling->arena, (changes->count + 1) * sizeof(Skep__Admin__ConfigChange *));
-    if (!items || !ret->changes)
+        report_list(&filling->arena, changes->count, &skep__admin__config_change__descriptor);
+    if (!ret->changes)
         return -ENOMEM;
     for (unsigned i = 0; i < changes->count; i++) {
         const struct config_change *change = &changes->items[i];
-        Skep__Admin__ConfigChange *item = &items[i];
-        skep__admin__config_change__init(item);
+        Skep__Admin__ConfigChange *item = ret->changes[ret->n_changes];
         item->needs_restart = change->needs_restart;
         item->key = report_text(change->key);
         item->before = report_text(change->before);
         item->after = report_text(change->after);
         if (fits(filling, 16 + item->key.len + item->before.len + item->after.len))
-            ret->changes[ret->n_changes++] = item;
+            ret->n_changes++;
     }
     return 0;
 }
@@ -69,19 +66,17 @@ static int list_tenants(struct filling *filling, const struct reload_report *rep
     /* More would not fit anyway. */
     unsigned most = LISTED_MAX_BYTES / 16;
     unsigned n = report->n_tenants < most ? report->n_tenants : most;
-    Skep__Admin__TenantChange *items = report_take(&filling->arena, (n + 1) * sizeof *items);
 
-    ret->tenants = report_take(&filling->arena, (n + 1) * sizeof(Skep__Admin__TenantChange *));
-    if (!items || !ret->tenants)
+    ret->tenants = report_list(&filling->arena, n, &skep__admin__tenant_change__descriptor);
+    if (!ret->tenants)
         return -ENOMEM;
     ret->not_listed += report->n_tenants - n;
     for (unsigned i = 0; i < n; i++) {
-        Skep__Admin__TenantChange *item = &items[i];
-        skep__admin__tenant_change__init(item);
+        Skep__Admin__TenantChange *item = ret->tenants[ret->n_tenants];
         item->name = report_text(report->tenants[i].name);
         item->change = report_text(reload_kind_name(report->tenants[i].kind));
         if (fits(filling, 16 + item->name.len + item->change.len))
-            ret->tenants[ret->n_tenants++] = item;
+            ret->n_tenants++;
     }
     return 0;
 }

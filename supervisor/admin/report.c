@@ -26,6 +26,20 @@ void *report_take(struct arena *arena, size_t size)
     return memory;
 }
 
+void *report_list(struct arena *arena, size_t most, const ProtobufCMessageDescriptor *kind)
+{
+    ProtobufCMessage **list = report_take(arena, (most + 1) * sizeof *list);
+    uint8_t *items = report_take(arena, (most + 1) * kind->sizeof_message);
+
+    if (!list || !items)
+        return NULL;
+    for (size_t i = 0; i < most; i++) {
+        list[i] = (ProtobufCMessage *) (void *) (items + i * kind->sizeof_message);
+        protobuf_c_message_init(kind, list[i]);
+    }
+    return list;
+}
+
 ProtobufCBinaryData report_text(const char *string)
 {
     size_t size = string ? strlen(string) : 0;
@@ -38,20 +52,17 @@ ProtobufCBinaryData report_text(const char *string)
 int report_errors(const struct counters *counters, struct arena *arena,
                   Skep__Admin__CodeCount ***ret_counts, size_t *ret_n)
 {
-    Skep__Admin__CodeCount **counts = report_take(arena, ERROR_CODES * sizeof *counts);
-    Skep__Admin__CodeCount *items = report_take(arena, ERROR_CODES * sizeof *items);
+    Skep__Admin__CodeCount **counts =
+        report_list(arena, ERROR_CODES, &skep__admin__code_count__descriptor);
     size_t n = 0;
 
-    if (!counts || !items)
+    if (!counts)
         return -ENOMEM;
     for (unsigned code = ERROR_NONE + 1; code < ERROR_CODES; code++) {
         if (counters->errors[code] == 0)
             continue;
-        skep__admin__code_count__init(&items[n]);
-        items[n].code = report_text(error_info((enum error_code) code)->code);
-        items[n].count = counters->errors[code];
-        counts[n] = &items[n];
-        n++;
+        counts[n]->code = report_text(error_info((enum error_code) code)->code);
+        counts[n++]->count = counters->errors[code];
     }
     *ret_counts = counts;
     *ret_n = n;
@@ -72,23 +83,21 @@ int report_incident_counts(const struct incident_counts *counts, struct arena *a
                            Skep__Admin__IncidentCount ***ret_counts, size_t *ret_n)
 {
     size_t n = count_kinds(counts), at = 0;
-    Skep__Admin__IncidentCount **pointers = report_take(arena, (n + 1) * sizeof *pointers);
-    Skep__Admin__IncidentCount *items = report_take(arena, (n + 1) * sizeof *items);
+    Skep__Admin__IncidentCount **list =
+        report_list(arena, n, &skep__admin__incident_count__descriptor);
 
-    if (!pointers || !items)
+    if (!list)
         return -ENOMEM;
     for (unsigned stage = 0; stage < INCIDENT_STAGES; stage++)
         for (unsigned cause = 0; cause < CAUSES; cause++) {
             if (counts->by[stage][cause] == 0)
                 continue;
-            Skep__Admin__IncidentCount *item = &items[at];
-            skep__admin__incident_count__init(item);
+            Skep__Admin__IncidentCount *item = list[at++];
             item->stage = report_text(incident_stage_name((enum incident_stage) stage));
             item->cause = report_text(incident_cause_name(cause));
             item->count = counts->by[stage][cause];
-            pointers[at++] = item;
         }
-    *ret_counts = pointers;
+    *ret_counts = list;
     *ret_n = n;
     return 0;
 }
@@ -96,23 +105,19 @@ int report_incident_counts(const struct incident_counts *counts, struct arena *a
 int report_kills(const uint64_t counts[static CAUSES], struct arena *arena,
                  Skep__Admin__CodeCount ***ret_counts, size_t *ret_n)
 {
-    Skep__Admin__CodeCount **pointers =
-        report_take(arena, CAUSES * sizeof(Skep__Admin__CodeCount *));
-    Skep__Admin__CodeCount *items = report_take(arena, CAUSES * sizeof *items);
+    Skep__Admin__CodeCount **list =
+        report_list(arena, CAUSES, &skep__admin__code_count__descriptor);
     size_t n = 0;
 
-    if (!pointers || !items)
+    if (!list)
         return -ENOMEM;
     for (unsigned cause = 0; cause < CAUSES; cause++) {
         if (counts[cause] == 0)
             continue;
-        skep__admin__code_count__init(&items[n]);
-        items[n].code = report_text(incident_cause_name(cause));
-        items[n].count = counts[cause];
-        pointers[n] = &items[n];
-        n++;
+        list[n]->code = report_text(incident_cause_name(cause));
+        list[n++]->count = counts[cause];
     }
-    *ret_counts = pointers;
+    *ret_counts = list;
     *ret_n = n;
     return 0;
 }
@@ -126,19 +131,16 @@ static int list_quantiles(const struct histogram *histogram, struct arena *arena
     } quantiles[] = {
         { "p50", 500 }, { "p90", 900 }, { "p99", 990 }, { "p999", 999 }, { "max", 1000 }
     };
-    Skep__Admin__QuantileTime **pointers =
-        report_take(arena, ARRAY_LEN(quantiles) * sizeof(Skep__Admin__QuantileTime *));
-    Skep__Admin__QuantileTime *items = report_take(arena, ARRAY_LEN(quantiles) * sizeof *items);
+    Skep__Admin__QuantileTime **list =
+        report_list(arena, ARRAY_LEN(quantiles), &skep__admin__quantile_time__descriptor);
 
-    if (!pointers || !items)
+    if (!list)
         return -ENOMEM;
     for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
-        skep__admin__quantile_time__init(&items[i]);
-        items[i].quantile = report_text(quantiles[i].name);
-        items[i].us = histogram_percentile(histogram, quantiles[i].permille);
-        pointers[i] = &items[i];
+        list[i]->quantile = report_text(quantiles[i].name);
+        list[i]->us = histogram_percentile(histogram, quantiles[i].permille);
     }
-    *ret_items = pointers;
+    *ret_items = list;
     *ret_n = histogram->total > 0 ? ARRAY_LEN(quantiles) : 0;
     return 0;
 }

@@ -22,6 +22,8 @@ struct listed;
 #define TENANTS_PAGE_ITEMS_MAX 32U
 
 void *report_take(struct arena *arena, size_t size); /* zeroes; NULL: no room */
+/* Returns an array of pointers to `most` messages of the kind, each of them initialised. NULL: no room. */
+void *report_list(struct arena *arena, size_t most, const ProtobufCMessageDescriptor *kind);
 /* Returns the text, borrowed, and cut if it is too long; NULL is empty. */
 ProtobufCBinaryData report_text(const char *string);
 

@@ -140,7 +140,6 @@ static void fill_limit(const struct tenant *tenant, unsigned index,
     const struct limit_origin *origin = &version->origins[index];
     struct use use = uses[index] ? uses[index](tenant) : (struct use){ 0 };
 
-    skep__admin__explained_limit__init(limit);
     limit->number = index;
     limit->name = report_text(info->name);
     limit->unit = report_text(info->unit);
@@ -158,17 +157,11 @@ static void fill_limit(const struct tenant *tenant, unsigned index,
 static int list_limits(const struct tenant *tenant, struct arena *arena,
                        Skep__Admin__Explained *ret)
 {
-    Skep__Admin__ExplainedLimit **pointers =
-        report_take(arena, LIMITS_COUNT * sizeof(Skep__Admin__ExplainedLimit *));
-    Skep__Admin__ExplainedLimit *items = report_take(arena, LIMITS_COUNT * sizeof *items);
-
-    if (!pointers || !items)
+    ret->limits = report_list(arena, LIMITS_COUNT, &skep__admin__explained_limit__descriptor);
+    if (!ret->limits)
         return -ENOMEM;
-    for (unsigned i = 0; i < LIMITS_COUNT; i++) {
-        fill_limit(tenant, i, &items[i]);
-        pointers[i] = &items[i];
-    }
-    ret->limits = pointers;
+    for (unsigned i = 0; i < LIMITS_COUNT; i++)
+        fill_limit(tenant, i, ret->limits[i]);
     ret->n_limits = LIMITS_COUNT;
     return 0;
 }

@@ -22,7 +22,6 @@ static const char *evidence_name(enum evidence evidence)
 
 static void fill_incident(const struct incident *from, Skep__Admin__Incident *incident)
 {
-    skep__admin__incident__init(incident);
     incident->number = from->number;
     incident->time_ms = from->time_ms;
     incident->tenant = report_text(from->tenant);
@@ -67,22 +66,20 @@ int admin_report_incidents(const struct admin_options *with,
                            const Skep__Admin__IncidentsRequest *request, struct arena *arena,
                            Skep__Admin__Incidents *ret)
 {
-    Skep__Admin__Incident **page = report_take(arena, INCIDENTS_KEPT * sizeof *page);
-    Skep__Admin__Incident *items = report_take(arena, INCIDENTS_KEPT * sizeof *items);
+    Skep__Admin__Incident **page =
+        report_list(arena, PAGE_ITEMS_MAX, &skep__admin__incident__descriptor);
     uint64_t *numbers = report_take(arena, INCIDENTS_KEPT * sizeof *numbers);
     size_t size = 0, n = 0;
 
-    if (!page || !items || !numbers)
+    if (!page || !numbers)
         return -ENOMEM;
     uint32_t total =
         select_numbers(&with->record->incidents, request->tenant, request->last, numbers);
     for (uint32_t i = 0; i < total && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES; i++) {
         if (numbers[i] <= request->after)
             continue;
-        fill_incident(incident_get(&with->record->incidents, numbers[i]), &items[n]);
-        page[n] = &items[n];
-        size += skep__admin__incident__get_packed_size(page[n]);
-        n++;
+        fill_incident(incident_get(&with->record->incidents, numbers[i]), page[n]);
+        size += skep__admin__incident__get_packed_size(page[n++]);
     }
     ret->incidents = page;
     ret->n_incidents = n;

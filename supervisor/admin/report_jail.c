@@ -49,17 +49,9 @@ struct named_list {
 
 static int named_init(struct named_list *list, struct arena *arena, size_t max)
 {
-    Skep__Admin__NamedText *texts = report_take(arena, max * sizeof *texts);
-
-    list->items = report_take(arena, max * sizeof(Skep__Admin__NamedText *));
-    if (!texts || !list->items)
-        return -ENOMEM;
-    for (size_t i = 0; i < max; i++) {
-        skep__admin__named_text__init(&texts[i]);
-        list->items[i] = &texts[i];
-    }
+    list->items = report_list(arena, max, &skep__admin__named_text__descriptor);
     list->max = max;
-    return 0;
+    return list->items ? 0 : -ENOMEM;
 }
 
 static void named_add(struct named_list *list, const char *name, ProtobufCBinaryData value)
@@ -138,7 +130,6 @@ static int add_call(const struct jail_probe *probe, bool jit, unsigned number, s
     const struct jail_verdict *verdict = &probe->calls[number];
     char *name = seccomp_syscall_resolve_num_arch(seccomp_arch_native(), (int) number);
 
-    skep__admin__system_call__init(call);
     call->number = number;
     call->name = name ? text_of(arena, "%s", name) : (ProtobufCBinaryData){ 0 };
     free(name);
@@ -152,16 +143,13 @@ static int add_call(const struct jail_probe *probe, bool jit, unsigned number, s
 static int add_calls(const struct jail_probe *probe, bool jit, struct arena *arena,
                      Skep__Admin__JailReport *report)
 {
-    Skep__Admin__SystemCall *calls = report_take(arena, VERDICT_NUMBERS * sizeof *calls);
     int r = 0;
 
-    report->calls = report_take(arena, VERDICT_NUMBERS * sizeof(Skep__Admin__SystemCall *));
-    if (!calls || !report->calls)
+    report->calls = report_list(arena, VERDICT_NUMBERS, &skep__admin__system_call__descriptor);
+    if (!report->calls)
         return -ENOMEM;
-    for (unsigned i = 0; i < VERDICT_NUMBERS && r == 0; i++) {
-        r = add_call(probe, jit, i, arena, &calls[i]);
-        report->calls[report->n_calls++] = &calls[i];
-    }
+    for (unsigned i = 0; i < VERDICT_NUMBERS && r == 0; i++)
+        r = add_call(probe, jit, i, arena, report->calls[report->n_calls++]);
     return r;
 }
 
@@ -239,17 +227,15 @@ static int add_descriptors(const struct jail_facts *facts, struct arena *arena,
         [FACT_FD_EVENTFD] = "eventfd", [FACT_FD_PIPE] = "pipe",     [FACT_FD_OTHER] = "other",
     };
     size_t n = facts->n_fds < FACTS_FDS ? facts->n_fds : FACTS_FDS;
-    Skep__Admin__OpenDescriptor *items = report_take(arena, (n + 1) * sizeof *items);
 
-    jailed->descriptors = report_take(arena, (n + 1) * sizeof(Skep__Admin__OpenDescriptor *));
-    if (!items || !jailed->descriptors)
+    jailed->descriptors = report_list(arena, n, &skep__admin__open_descriptor__descriptor);
+    if (!jailed->descriptors)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
         const struct fact_fd *fd = &facts->fds[i];
-        skep__admin__open_descriptor__init(&items[i]);
-        items[i].number = (uint32_t) fd->number;
-        items[i].kind = report_text(kinds[fd->kind < FACT_FD_KINDS ? fd->kind : FACT_FD_OTHER]);
-        jailed->descriptors[i] = &items[i];
+        jailed->descriptors[i]->number = (uint32_t) fd->number;
+        jailed->descriptors[i]->kind =
+            report_text(kinds[fd->kind < FACT_FD_KINDS ? fd->kind : FACT_FD_OTHER]);
     }
     jailed->n_descriptors = n;
     return 0;

@@ -18,23 +18,19 @@
 static int list_totals(const struct admin_options *with, struct arena *arena,
                        Skep__Admin__Status *status)
 {
-    Skep__Admin__Total **pointers = report_take(arena, TOTALS * sizeof(Skep__Admin__Total *));
-    Skep__Admin__Total *items = report_take(arena, TOTALS * sizeof *items);
-
-    if (!pointers || !items)
+    status->totals = report_list(arena, TOTALS, &skep__admin__total__descriptor);
+    if (!status->totals)
         return -ENOMEM;
     for (unsigned i = 0; i < TOTALS; i++) {
         struct total total;
         total_read(with->record->totals, (enum total_kind) i, &total);
-        skep__admin__total__init(&items[i]);
-        items[i].used = total.used;
-        items[i].limit = total.limit;
-        items[i].refused = total.refused;
-        items[i].name = report_text(total_table[i].name);
-        items[i].unit = report_text(total_table[i].unit);
-        pointers[i] = &items[i];
+        Skep__Admin__Total *row = status->totals[i];
+        row->used = total.used;
+        row->limit = total.limit;
+        row->refused = total.refused;
+        row->name = report_text(total_table[i].name);
+        row->unit = report_text(total_table[i].unit);
     }
-    status->totals = pointers;
     status->n_totals = TOTALS;
     return 0;
 }
@@ -43,18 +39,15 @@ static int list_totals(const struct admin_options *with, struct arena *arena,
 static int report_helpers(const struct admin_options *with, struct arena *arena,
                           Skep__Admin__Status *ret)
 {
-    ret->helpers = report_take(arena, HELPERS * sizeof(Skep__Admin__NamedText *));
+    ret->helpers = report_list(arena, HELPERS, &skep__admin__named_text__descriptor);
     if (!ret->helpers)
         return -ENOMEM;
     for (unsigned i = 0; i < HELPERS; i++) {
         const struct helper_health *health = &with->health->of[i];
-        Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
         const char *state = helper_state_name(health->state);
         if (health->state == HELPER_ABSENT)
             continue;
-        if (!row)
-            return -ENOMEM;
-        skep__admin__named_text__init(row);
+        Skep__Admin__NamedText *row = ret->helpers[ret->n_helpers++];
         row->name = report_text(helper_name((enum helper_id) i));
         row->value = report_text(state);
         if (health->state > HELPER_OK) {
@@ -65,7 +58,6 @@ static int report_helpers(const struct admin_options *with, struct arena *arena,
                             helper_advice((enum helper_id) i, health->state));
             row->value = report_text(text);
         }
-        ret->helpers[ret->n_helpers++] = row;
     }
     return 0;
 }
@@ -76,19 +68,15 @@ static int report_unserved(const struct admin_options *with, struct arena *arena
 {
     const struct unserved *unserved = NULL;
 
-    ret->unserved = report_take(arena, UNSERVED_NAMED * sizeof(Skep__Admin__NamedText *));
+    ret->unserved = report_list(arena, UNSERVED_NAMED, &skep__admin__named_text__descriptor);
     if (!ret->unserved)
         return -ENOMEM;
     while ((unserved = unserved_next(with->tenants, unserved))) {
         if (ret->tenants_unserved++ >= UNSERVED_NAMED)
             continue;
-        Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
-        if (!row)
-            return -ENOMEM;
-        skep__admin__named_text__init(row);
+        Skep__Admin__NamedText *row = ret->unserved[ret->n_unserved++];
         row->name = report_text(unserved->target->name);
         row->value = report_text(unserved->text);
-        ret->unserved[ret->n_unserved++] = row;
     }
     return 0;
 }

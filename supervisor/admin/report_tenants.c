@@ -58,24 +58,19 @@ int report_routes(const struct manifest *manifest, struct arena *arena,
 static int list_limits(const struct version *version, struct arena *arena,
                        Skep__Admin__Tenant *tenant)
 {
-    Skep__Admin__LimitValue **pointers = report_take(arena, LIMITS_COUNT * sizeof *pointers);
-    Skep__Admin__LimitValue *items = report_take(arena, LIMITS_COUNT * sizeof *items);
-
+    tenant->limits = report_list(arena, LIMITS_COUNT, &skep__admin__limit_value__descriptor);
     tenant->observed = report_take(arena, (LIMITS_COUNT + 1) * sizeof *tenant->observed);
-    if (!pointers || !items || !tenant->observed)
+    if (!tenant->limits || !tenant->observed)
         return -ENOMEM;
     for (unsigned i = 0; i < LIMITS_COUNT; i++) {
         uint32_t value = limit_get(&version->limits, &limit_table[i]);
-        skep__admin__limit_value__init(&items[i]);
-        items[i].name = report_text(limit_table[i].name);
-        items[i].value = value == LIMIT_UNLIMITED ? 0 : value;
-        pointers[i] = &items[i];
+        tenant->limits[i]->name = report_text(limit_table[i].name);
+        tenant->limits[i]->value = value == LIMIT_UNLIMITED ? 0 : value;
         if ((version->observed >> i & 1U) != 0)
             tenant->observed[tenant->n_observed++] = report_text(limit_table[i].name);
     }
     if (version->cordon->observe_strikes || version->tenant->tenants->config->observe_strikes)
         tenant->observed[tenant->n_observed++] = report_text("strikes");
-    tenant->limits = pointers;
     tenant->n_limits = LIMITS_COUNT;
     return 0;
 }
