@@ -34,13 +34,19 @@ void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
  * tenants of idle isolates are suspects, too. Returns false if there is room for none. */
 bool seclude_suspects(struct worker *worker, bool is_memory);
 
+/* Lets the tenant share again: its waiting requests go to a worker of the cordon. */
+void seclude_let_back(struct tenant *tenant);
+
+/* Begins to bring a tenant apart that holds up others, or has its requests stopped too often. reason: for the log. Returns
+ * whether it has to go; false if it is apart, or its cordon has no worker to give. Never a strike, because clients can
+ * cause it. */
+bool seclude_begin(struct tenant *tenant, const char *reason);
 /* Gives a worker of its own, if there is room, to a tenant whose requests are stopped so often that its new isolates would
  * take the time of others. The caller pumps the queue. */
 void seclude_for_renewals(struct tenant *tenant);
-/* Has a tenant that holds up others go to a worker apart, at once. reason: for the log, "holds up …".
- * Does nothing if the tenant has one, or its cordon has none to give. Never a strike, because
- * clients can cause it. */
-void seclude_part(struct tenant *tenant, const char *reason);
+
+/* ---- seclude_busy.c */
+
 /* Checks whether a tenant holds up others in the worker. Called each few milliseconds while the
  * worker has work. */
 void seclude_look(struct worker *worker, uint64_t now_ns);
@@ -48,6 +54,8 @@ void seclude_look(struct worker *worker, uint64_t now_ns);
 /* Looks at the next TENANT_LOOKS_MAX tenants, in rounds that begin once a second. Returns whether the round has
  * more tenants. */
 bool seclude_check_some(struct tenants *tenants, uint64_t now_ns);
+
+/* ---- seclude.c */
 
 /* Quarantines the tenant by the operator's command, for seconds (0: until it is released). */
 void seclude_quarantine(struct tenant *tenant, uint64_t seconds);
