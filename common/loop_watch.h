@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Watches the callbacks of a process's one loop: a callback that computes for long, or waits for a disk, holds up
- * everybody else. Each adapter says its name first: LOOP_CALLBACK("front: connection"). Until
+ * everybody else. Each adapter says its name first: LOOP_EVENT("front: connection"). Until
  * loop_watch_start nothing is measured. One thread; the state is the process's, as the log's is.
  */
 #pragma once
@@ -36,6 +36,11 @@ void loop_watch_leave(const struct loop_scope *scope);
 #define LOOP_CALLBACK(name)                                                                   \
     __attribute__((unused)) _cleanup_(loop_watch_leave) const struct loop_scope loop_scope_ = \
         loop_watch_enter(name)
+/* Does the same in a callback of libevent with parameters named fd and what, which it need not use. */
+#define LOOP_EVENT(name) \
+    LOOP_CALLBACK(name); \
+    (void) fd;           \
+    (void) what
 
 /* Returns CLOCK_MONOTONIC in nanoseconds as it was when the running callback began, or at the last
  * loop_now_touch in it: for times of which a fraction of a millisecond does not matter, and which

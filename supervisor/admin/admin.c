@@ -82,10 +82,8 @@ static void on_client_closed(void *owner, int error)
 
 static void on_client_idle(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("admin: idle client");
+    LOOP_EVENT("admin: idle client");
 
-    (void) fd;
-    (void) what;
     client_free(arg);
 }
 
@@ -115,11 +113,9 @@ static void on_client_drained(void *owner)
  * of a client, with any number and cost of them. */
 static void on_next(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("admin: next command");
+    LOOP_EVENT("admin: next command");
     struct admin_client *client = arg;
 
-    (void) fd;
-    (void) what;
     if (client->walk.goal != ADMIN_WALK_NONE) {
         if (admin_walk_on(client) < 0)
             client_free(client);
@@ -422,11 +418,10 @@ static void admit(struct admin *admin, int accepted)
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("admin: new clients");
+    LOOP_EVENT("admin: new clients");
     static const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
     struct admin *admin = arg;
 
-    (void) what;
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
         int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
@@ -447,11 +442,9 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("admin: new clients");
+    LOOP_EVENT("admin: new clients");
     struct admin *admin = arg;
 
-    (void) fd;
-    (void) what;
     (void) event_add(admin->accept_event, NULL);
 }
 

@@ -331,12 +331,10 @@ static const struct spawner_ops spawner_ops = {
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("check: time and memory");
+    LOOP_EVENT("check: time and memory");
     struct check *check = arg;
     char text[128];
 
-    (void) fd;
-    (void) what;
     if (!check->channel)
         return;
     if (check->is_sent && check->cordon->rss_mib != LIMIT_UNLIMITED &&

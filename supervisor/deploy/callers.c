@@ -89,10 +89,8 @@ static void keep(struct deploys *deploys)
 
 static void on_keep(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("deploys: callers");
+    LOOP_EVENT("deploys: callers");
 
-    (void) fd;
-    (void) what;
     keep(arg);
 }
 

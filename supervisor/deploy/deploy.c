@@ -104,12 +104,10 @@ void deploy_want_tick(struct deploys *deploys)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("deploys: tick");
+    LOOP_EVENT("deploys: tick");
     static const struct timeval later = { .tv_sec = IDLE_TICK_S };
     struct deploys *deploys = arg;
 
-    (void) fd;
-    (void) what;
     deploys_on_event(deploys, DEPLOY_ON_TICK);
     bool is_any_watched = deploy_check_watches(deploys);
     if (!TAILQ_EMPTY(&deploys->list))
@@ -120,10 +118,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void on_check(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("deploys: watch");
+    LOOP_EVENT("deploys: watch");
 
-    (void) fd;
-    (void) what;
     (void) deploy_check_watches(arg);
 }
 

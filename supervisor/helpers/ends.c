@@ -80,10 +80,8 @@ static void on_ended(struct end *end)
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("spawner: end of a worker");
+    LOOP_EVENT("spawner: end of a worker");
 
-    (void) fd;
-    (void) what;
     on_ended(arg);
 }
 

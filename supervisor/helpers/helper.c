@@ -345,10 +345,8 @@ static void on_started(void *owner, int error, const char *step,
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("helper: timer");
+    LOOP_EVENT("helper: timer");
 
-    (void) fd;
-    (void) what;
     handle(arg, EVENT_TIMER);
 }
 
@@ -376,10 +374,8 @@ static void watch(struct helper *helper)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("helper: tick");
+    LOOP_EVENT("helper: tick");
 
-    (void) fd;
-    (void) what;
     watch(arg);
 }
 

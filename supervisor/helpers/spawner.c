@@ -705,10 +705,8 @@ static void watch(struct spawner *spawner)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("spawner: tick");
+    LOOP_EVENT("spawner: tick");
 
-    (void) fd;
-    (void) what;
     watch(arg);
 }
 
@@ -738,10 +736,8 @@ static void on_readable(struct member *member)
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("spawner: answers");
+    LOOP_EVENT("spawner: answers");
 
-    (void) fd;
-    (void) what;
     on_readable(arg);
 }
 

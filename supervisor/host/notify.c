@@ -237,9 +237,8 @@ static void end_barrier(struct notify *notify, int error)
 /* Ends the barrier: the manager closes its end when that message's turn has come. */
 static void on_barrier_event(evutil_socket_t fd, short what, void *notify)
 {
-    LOOP_CALLBACK("notify: barrier");
+    LOOP_EVENT("notify: barrier");
 
-    (void) fd;
     end_barrier(notify, what & EV_TIMEOUT ? -ETIMEDOUT : 0);
 }
 
@@ -283,10 +282,8 @@ void notify_barrier(struct notify *notify, void (*on_done)(void *owner, int erro
 
 static void on_retry(evutil_socket_t fd, short what, void *notify)
 {
-    LOOP_CALLBACK("notify: retry");
+    LOOP_EVENT("notify: retry");
 
-    (void) fd;
-    (void) what;
     flush(notify);
 }
 

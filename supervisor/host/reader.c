@@ -64,11 +64,10 @@ static void *run_thread(void *arg)
 
 static void on_results(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("reader: a result");
+    LOOP_EVENT("reader: a result");
     struct reader *reader = arg;
     struct reader_job *job = NULL;
 
-    (void) what;
     if (!take(fd, &job))
         return;
     reader->n_under_way--;

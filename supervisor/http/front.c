@@ -132,28 +132,22 @@ static void run_later(struct http_front *front)
 
 static void on_work(evutil_socket_t fd, short what, void *front)
 {
-    LOOP_CALLBACK("front: work");
+    LOOP_EVENT("front: work");
 
-    (void) fd;
-    (void) what;
     run_work(front);
 }
 
 static void on_later(evutil_socket_t fd, short what, void *front)
 {
-    LOOP_CALLBACK("front: later");
+    LOOP_EVENT("front: later");
 
-    (void) fd;
-    (void) what;
     run_later(front);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *front)
 {
-    LOOP_CALLBACK("front: timeouts");
+    LOOP_EVENT("front: timeouts");
 
-    (void) fd;
-    (void) what;
     run_timers(front);
 }
 

@@ -192,9 +192,8 @@ static void on_ready(struct http_connection *connection, short what)
 
 void http_connection_on_event(evutil_socket_t fd, short what, void *connection)
 {
-    LOOP_CALLBACK("front: connection");
+    LOOP_EVENT("front: connection");
 
-    (void) fd;
     on_ready(connection, what);
 }
 

@@ -55,11 +55,9 @@ void http_listeners_resume(struct http_front *front)
 /* Accepts again; the next connection that cannot be accepted makes another pause. */
 void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("front: new connections");
+    LOOP_EVENT("front: new connections");
     struct http_front *front = arg;
 
-    (void) fd;
-    (void) what;
     front->is_short = false;
     if (!front->is_accepting)
         set_accepting(front, true);
@@ -140,10 +138,8 @@ static void accept_some(struct http_listener *listener, int most, bool is_ready)
 
 static void on_acceptable(evutil_socket_t fd, short what, void *listener)
 {
-    LOOP_CALLBACK("front: new connections");
+    LOOP_EVENT("front: new connections");
 
-    (void) fd;
-    (void) what;
     accept_some(listener, ACCEPTS_PER_TURN, true);
 }
 

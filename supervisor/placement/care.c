@@ -28,15 +28,13 @@ static void close_unwanted(struct worker *worker, uint64_t now_ns)
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("workers: watch");
+    LOOP_EVENT("workers: watch");
     struct placements *placements = arg;
     struct slots *slots = placements->slots;
     uint64_t now = io_now_ns();
     bool has_work = false;
     struct worker *worker;
 
-    (void) fd;
-    (void) what;
     TAILQ_FOREACH (worker, &slots->workers, entry) {
         placement_check_worker(worker, now);
         has_work = has_work || worker->is_watched;
@@ -53,15 +51,13 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 /* Looks often, because native code of a tenant that has left can take a GiB in a second. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("workers: look at memory");
+    LOOP_EVENT("workers: look at memory");
     struct placements *placements = arg;
     struct slots *slots = placements->slots;
     uint64_t now = io_now_ns();
     bool is_needed = false;
     struct worker *worker;
 
-    (void) fd;
-    (void) what;
     TAILQ_FOREACH (worker, &slots->workers, entry) {
         if (!retire_must_look(worker))
             continue;
@@ -97,23 +93,19 @@ static void care_for_tenants(struct placements *placements)
 
 static void on_care_turn(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("workers: care of tenants");
+    LOOP_EVENT("workers: care of tenants");
 
-    (void) fd;
-    (void) what;
     care_for_tenants(arg);
 }
 
 static void on_care(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("workers: care");
+    LOOP_EVENT("workers: care");
     struct placements *placements = arg;
     struct slots *slots = placements->slots;
     struct worker *worker;
     uint64_t now = io_now_ns();
 
-    (void) fd;
-    (void) what;
     TAILQ_FOREACH (worker, &slots->workers, entry) {
         retire_check(worker, now);
         preload_check(worker, now);

@@ -322,10 +322,8 @@ static void step(struct reload_run *run)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("reload: tenants");
+    LOOP_EVENT("reload: tenants");
 
-    (void) fd;
-    (void) what;
     step(arg);
 }
 

@@ -219,12 +219,10 @@ static void settle_waiting(struct reload *reload, struct reload_report *report)
 
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("reload: tenants that wait for a route");
+    LOOP_EVENT("reload: tenants that wait for a route");
     struct reload *reload = arg;
     struct reload_report report = { 0 };
 
-    (void) fd;
-    (void) what;
     settle_waiting(reload, &report);
     reload_log_errors(&report.tenant_errors);
     reload_report_done(&report);

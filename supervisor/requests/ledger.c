@@ -331,12 +331,10 @@ static void push_later(struct request *request)
 
 void ledger_on_push(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("ledger: push");
+    LOOP_EVENT("ledger: push");
     struct ledger *ledger = arg;
     struct request *request;
 
-    (void) fd;
-    (void) what;
     while ((request = LIST_FIRST(&ledger->pushes))) {
         LIST_REMOVE(request, push);
         request->is_push_due = false;

@@ -269,12 +269,10 @@ static uint64_t check_waiting(struct ledger *ledger, uint64_t now)
 
 void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("ledger: tick");
+    LOOP_EVENT("ledger: tick");
     struct ledger *ledger = arg;
     uint64_t now = io_now_ns();
 
-    (void) fd;
-    (void) what;
     ledger->tick_at_ns = 0;
     cpu_collect_all(ledger->placements);
     uint64_t active_due = check_active(ledger, now);

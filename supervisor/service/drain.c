@@ -109,10 +109,8 @@ static void check(struct drain *drain)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("drain: tick");
+    LOOP_EVENT("drain: tick");
 
-    (void) fd;
-    (void) what;
     check(arg);
 }
 

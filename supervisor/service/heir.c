@@ -152,11 +152,9 @@ static void collect(struct heir *heir)
 
 static void on_collect(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("heir: collect");
+    LOOP_EVENT("heir: collect");
     const struct heir *heir = arg;
 
-    (void) fd;
-    (void) what;
     cgroup_collect(heir->with.cgroups);
 }
 
@@ -242,13 +240,11 @@ void heir_say_ready(struct heir *heir)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("heir: other side");
+    LOOP_EVENT("heir: other side");
 
     char text[HANDOVER_MAX_BYTES];
     struct heir *heir = arg;
 
-    (void) fd;
-    (void) what;
     _cleanup_fd_ int passed = -1;
     int r = handover_receive(heir->fd, text, sizeof text, &passed);
     if (r == -EAGAIN)

@@ -71,11 +71,9 @@ static void say_never(const struct ready *ready, const struct ready_facts *facts
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("service: ready");
+    LOOP_EVENT("service: ready");
     const struct ready *ready = arg;
 
-    (void) fd;
-    (void) what;
     const struct ready_facts facts = look(ready);
     enum ready_verdict verdict = ready_judge(&facts);
     if (verdict == READY_LATER)

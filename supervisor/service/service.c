@@ -288,35 +288,29 @@ void service_end(struct service *service, bool is_signal)
 
 /* ---- events */
 
-static void on_end_signal(evutil_socket_t number, short what, void *arg)
+static void on_end_signal(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("signal to end");
+    LOOP_EVENT("signal to end");
 
-    (void) number;
-    (void) what;
     service_end(arg, true);
 }
 
-static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
+static void on_upgrade_signal(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("signal to upgrade");
+    LOOP_EVENT("signal to upgrade");
     const struct service *service = arg;
     _cleanup_(failure_done) struct failure failure = { 0 };
 
-    (void) number;
-    (void) what;
     log_info("upgrade is asked for by a signal");
     if (upgrade_start(service->upgrade, &failure) < 0)
         failure_log_event(&failure, LOG_LEVEL_WARNING, NULL, "no upgrade");
 }
 
-static void on_reload_signal(evutil_socket_t number, short what, void *arg)
+static void on_reload_signal(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("signal to reload");
+    LOOP_EVENT("signal to reload");
     struct service *service = arg;
 
-    (void) number;
-    (void) what;
     service->is_reload_due = heir_is_unknown(service->heir);
     if (!service->is_reload_due)
         reload_on_signal(service->with.reload);
@@ -334,10 +328,8 @@ static const struct {
 
 static void on_status_tick(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("service: status");
+    LOOP_EVENT("service: status");
 
-    (void) fd;
-    (void) what;
     tell_status(arg);
 }
 

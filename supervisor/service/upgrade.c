@@ -332,13 +332,11 @@ static void on_message(struct upgrade *upgrade, const char *text)
 /* Reads one message for each call. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("upgrade: other side");
+    LOOP_EVENT("upgrade: other side");
 
     char text[HANDOVER_MAX_BYTES];
     struct upgrade *upgrade = arg;
 
-    (void) fd;
-    (void) what;
     _cleanup_fd_ int passed = -1; /* no descriptor is expected */
     int r = handover_receive(upgrade->fd, text, sizeof text, &passed);
     if (r == 0)
@@ -368,10 +366,8 @@ static const char *const overdue[UPGRADE_STATES] = {
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("upgrade: timer");
+    LOOP_EVENT("upgrade: timer");
 
-    (void) fd;
-    (void) what;
     const struct upgrade *upgrade = arg;
     dispatch(arg, UPGRADE_ON_TIMEOUT, overdue[upgrade->state]);
 }

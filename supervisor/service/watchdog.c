@@ -115,10 +115,8 @@ static void look(struct watchdog *watchdog)
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("watchdog");
+    LOOP_EVENT("watchdog");
 
-    (void) fd;
-    (void) what;
     look(arg);
 }
 

@@ -121,12 +121,10 @@ static void write_piece(struct scrape *scrape)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("metrics: a piece");
+    LOOP_EVENT("metrics: a piece");
     struct metrics *metrics = arg;
     struct scrape *scrape = TAILQ_FIRST(&metrics->writing);
 
-    (void) fd;
-    (void) what;
     if (scrape)
         write_piece(scrape);
     plan_turn(metrics);
@@ -134,10 +132,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("metrics: deadline");
+    LOOP_EVENT("metrics: deadline");
 
-    (void) fd;
-    (void) what;
     cut_off(arg);
 }
 

@@ -284,11 +284,9 @@ static void sweep(struct tenants *tenants)
 
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("versions: second");
+    LOOP_EVENT("versions: second");
     const struct versions *versions = arg;
 
-    (void) fd;
-    (void) what;
     sweep(versions->tenants);
 }
 

@@ -207,10 +207,8 @@ struct worker *slot_find_ready(const struct slot *slot)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("slot: the next start");
+    LOOP_EVENT("slot: the next start");
 
-    (void) fd;
-    (void) what;
     slot_start(arg);
 }
 

@@ -172,12 +172,10 @@ void slots_forget(struct slots *slots, struct worker *worker)
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("workers: sweep");
+    LOOP_EVENT("workers: sweep");
     struct slots *slots = arg;
     struct slot *slot, *next;
 
-    (void) fd;
-    (void) what;
     for (slot = TAILQ_FIRST(&slots->list); slot; slot = next) {
         next = TAILQ_NEXT(slot, entry);
         if (!slot->is_dropped)

@@ -334,19 +334,15 @@ uint64_t worker_cpu_ns(const struct worker *worker)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("worker: timer");
+    LOOP_EVENT("worker: timer");
 
-    (void) fd;
-    (void) what;
     worker_on_event(arg, EVENT_TIMEOUT);
 }
 
 static void on_load_turn(evutil_socket_t fd, short what, void *arg)
 {
-    LOOP_CALLBACK("worker: a part of a load");
+    LOOP_EVENT("worker: a part of a load");
 
-    (void) fd;
-    (void) what;
     struct worker *worker = arg;
 
     worker->slots->ops->on_load_turn(worker);
