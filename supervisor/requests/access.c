@@ -163,7 +163,7 @@ static void write_event(struct ledger *ledger, const struct access *a)
 
 /* ---- a request of the ledger's */
 
-/* Splits scheme, "://", authority, target: see copy_head. */
+/* Splits scheme, "://", authority, target: see ledger_pack_head. */
 static void split_url(struct http_text url, struct access *a)
 {
     const char *start = (const char *) memchr(url.data, '/', url.size) + 2,

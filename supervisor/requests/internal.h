@@ -48,6 +48,9 @@ void ledger_cancel(struct request *request, enum link_cancel reason);
 void ledger_give_credit(struct request *request);
 /* ---- send.c */
 
+/* Copies the head as it is sent, and the texts that the access log and calls need. 0 or -ENOMEM. */
+int ledger_pack_head(struct request *request, const struct http_request *head,
+                     const struct request_origin *origin);
 /* Sends the Request frame. 0 or -errno of channel_send. */
 int ledger_send_request(struct worker *worker, struct request *request);
 
