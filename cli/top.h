@@ -65,7 +65,6 @@ struct top_column {
     double (*value)(const struct top_row *row);
 };
 extern const struct top_column top_columns[];
-extern const size_t top_n_columns;
 
 /* Returns the index of a column; -1: none. */
 int top_find_sort(const char *name);

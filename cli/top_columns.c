@@ -175,11 +175,11 @@ const struct top_column top_columns[] = {
     { "KILLS", "kills", 'k', -24, write_kills, kills },
 };
 /* clang-format on */
-const size_t top_n_columns = ARRAY_LEN(top_columns);
+static const size_t n_columns = ARRAY_LEN(top_columns);
 
 int top_find_sort(const char *name)
 {
-    for (size_t i = 0; i < top_n_columns; i++)
+    for (size_t i = 0; i < n_columns; i++)
         if (top_columns[i].sort && strcmp(top_columns[i].sort, name) == 0)
             return (int) i;
     return -1;
@@ -187,7 +187,7 @@ int top_find_sort(const char *name)
 
 int top_find_key(int key)
 {
-    for (size_t i = 0; i < top_n_columns; i++)
+    for (size_t i = 0; i < n_columns; i++)
         if (top_columns[i].key != 0 && top_columns[i].key == key)
             return (int) i;
     return -1;
@@ -245,7 +245,7 @@ static size_t add_cell(char *line, size_t at, const char *cell, const struct top
 {
     int most = abs(column->width);
     int n = snprintf(line + at, TOP_LINE_BYTES - at, "%*.*s%s", column->width, most, cell,
-                     column == &top_columns[top_n_columns - 1] ? "" : " ");
+                     column == &top_columns[n_columns - 1] ? "" : " ");
 
     return n > 0 && at + (size_t) n < TOP_LINE_BYTES ? at + (size_t) n : TOP_LINE_BYTES - 1;
 }
@@ -262,7 +262,7 @@ void top_write_headings(char *line, bool of_workers)
     size_t at = 0;
 
     line[0] = '\0';
-    for (size_t i = 0; i < top_n_columns; i++)
+    for (size_t i = 0; i < n_columns; i++)
         at =
             add_cell(line, at, i == 0 ? (of_workers ? "WORKER" : "TENANT") : top_columns[i].heading,
                      &top_columns[i]);
@@ -274,7 +274,7 @@ void top_write_line(const struct top_row *row, char *line)
     size_t at = 0;
 
     line[0] = '\0';
-    for (size_t i = 0; i < top_n_columns; i++) {
+    for (size_t i = 0; i < n_columns; i++) {
         top_columns[i].write(row, cell);
         make_plain(cell);
         at = add_cell(line, at, cell, &top_columns[i]);

@@ -68,16 +68,6 @@ const char *log_level_name(enum log_level level)
     return level_names[level];
 }
 
-int log_level_parse(const char *text, enum log_level *ret_level)
-{
-    for (size_t i = 0; i < ARRAY_LEN(level_names); i++)
-        if (strcmp(text, level_names[i]) == 0) {
-            *ret_level = (enum log_level) i;
-            return 0;
-        }
-    return -EINVAL;
-}
-
 /* ---- which format */
 
 /* Returns whether standard error is the stream of $JOURNAL_STREAM, "device:inode"

@@ -91,8 +91,6 @@ enum log_level log_get_level(void);
  * if there was none. */
 const char *log_last_error(void);
 
-/* "error", "warning", "info" or "debug" to a level; -EINVAL for anything else. */
-int log_level_parse(const char *text, enum log_level *ret_level);
 const char *log_level_name(enum log_level level); /* static */
 
 /* Writes one event about somebody; text longer than 8 KiB is cut. All of the text and of the

@@ -384,11 +384,6 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
 
 /* --- response.c ----------------------------------------------------------------------- */
 
-/* Sends problem+json with another status than the code's own (0: the code's own); the connection goes
- * on to its next phase. detail: more text for the client (static), NULL: none. No head may have
- * been sent. */
-void http_send_problem(struct http_connection *connection, enum error_code code, unsigned status,
-                       const char *detail, unsigned retry_after_s);
 /* Answers with a front error while a request may be with the handler: on_gone, then the answer,
  * then close. detail: see above. */
 void http_reject(struct http_connection *connection, unsigned status, const char *detail);

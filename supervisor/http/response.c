@@ -462,8 +462,11 @@ int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t s
     return 0;
 }
 
-void http_send_problem(struct http_connection *connection, enum error_code code, unsigned status,
-                       const char *detail, unsigned retry_after_s)
+/* Sends problem+json with another status than the code's own (0: the code's own); the connection goes
+ * on to its next phase. detail: more text for the client (static), NULL: none. No head may have
+ * been sent. */
+static void http_send_problem(struct http_connection *connection, enum error_code code,
+                              unsigned status, const char *detail, unsigned retry_after_s)
 {
     const struct error_info *info = error_info(code);
     uint64_t request_id = connection->exchange.request_id;

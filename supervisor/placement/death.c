@@ -94,7 +94,7 @@ static uint64_t allowed_kib(const struct limits *limits)
     return ((uint64_t) limits->heap_mib + limits->external_mib) * KIB_PER_MIB;
 }
 
-size_t placement_memory_shares(const struct worker *worker, struct memory_share *ret_shares)
+static size_t placement_memory_shares(const struct worker *worker, struct memory_share *ret_shares)
 {
     const struct placement *placement;
     size_t n = 0;

@@ -9,8 +9,9 @@ static uint64_t bounded_kib(const struct memory_sum *sum, const struct memory_sh
     return share->held_kib < sum->used_kib ? share->held_kib : sum->used_kib;
 }
 
-uint64_t memory_share_unexplained_kib(const struct memory_sum *sum,
-                                      const struct memory_share *shares, size_t n)
+/* Returns the part of used_kib that the accounts do not explain. */
+static uint64_t memory_share_unexplained_kib(const struct memory_sum *sum,
+                                             const struct memory_share *shares, size_t n)
 {
     uint64_t explained = sum->base_kib;
 

@@ -36,6 +36,3 @@ struct memory_finding {
 
 void memory_share_find(const struct memory_sum *sum, const struct memory_share *shares, size_t n,
                        struct memory_finding *ret_finding);
-/* Returns the part of used_kib that the accounts do not explain. */
-uint64_t memory_share_unexplained_kib(const struct memory_sum *sum,
-                                      const struct memory_share *shares, size_t n);

@@ -236,7 +236,6 @@ bool placement_is_candidate(const struct placement *placement);
  * buffers, native memory. */
 uint64_t placement_held_kib(const struct placement *placement);
 struct memory_share;
-size_t placement_memory_shares(const struct worker *worker, struct memory_share *ret_shares);
 /* Returns the version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
  * the claim fits none. */
 uint32_t placement_loading_version(const struct worker *worker);

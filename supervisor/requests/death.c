@@ -51,7 +51,8 @@ static void decide_fate(struct worker *worker, struct request *request,
     ledger_end(request);
 }
 
-void ledger_on_death(struct worker *worker, const struct verdict *verdict)
+/* Answers or queues again the requests of a dead worker, by the verdict. */
+static void ledger_on_death(struct worker *worker, const struct verdict *verdict)
 {
     struct ledger *ledger = ledger_of_worker(worker);
     struct request *request, *previous;
@@ -108,12 +109,15 @@ static void on_place_lost(void *owner)
     for_each_waiting(owner, find_another_place);
 }
 
-void ledger_on_ready(struct worker *worker)
+/* Sends requests that waited for a worker that is ready, or has room again. */
+static void ledger_on_ready(struct worker *worker)
 {
     for_each_waiting(ledger_of_worker(worker), ledger_pump);
 }
 
-void ledger_on_drained(struct worker *worker)
+/* Sends more of bodies that waited for the worker to read its frames, then does the same as
+ * ledger_on_ready. */
+static void ledger_on_drained(struct worker *worker)
 {
     for (unsigned slot = 0; slot < SCOREBOARD_REQUESTS && !worker_is_congested(worker); slot++)
         if (worker->attempts[slot]) {

@@ -29,8 +29,6 @@ void ledger_take_body(void *request, const uint8_t *data, size_t size, bool end)
 void ledger_lose_client(void *request, enum http_gone why);
 /* Counts the answer, once for each request. */
 void ledger_count(struct request *request, enum error_code code);
-/* Returns the id by which the request is known outside, also if it was in no worker. */
-uint64_t ledger_get_id(struct request *request);
 /* Answers the client, if it is still there and has not got all; the exchange is gone then. */
 void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s);
 /* Takes the request out of its worker's and placement's books. */
@@ -99,8 +97,6 @@ unsigned ledger_retry_after_s(struct tenant *tenant);
 bool ledger_meet_limit(const struct version *version, struct request *request, unsigned limit,
                        uint64_t used);
 bool ledger_is_met(const struct request *request, unsigned limit);
-/* Returns whether ledger_meet_limit would not note it again. */
-bool ledger_is_noted(const struct version *version, const struct request *request, unsigned limit);
 /* Count the bytes that are kept for the request now; and none any more. */
 void ledger_count_bytes(struct request *request);
 void ledger_uncount_bytes(struct request *request);

@@ -92,7 +92,8 @@ static uint64_t next_id(struct ledger *ledger)
     return ++ledger->last_id * SCOREBOARD_REQUESTS;
 }
 
-uint64_t ledger_get_id(struct request *request)
+/* Returns the id by which the request is known outside, also if it was in no worker. */
+static uint64_t ledger_get_id(struct request *request)
 {
     if (request->attempt.id == 0)
         request->attempt.id = next_id(request->ledger);

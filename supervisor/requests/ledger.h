@@ -215,11 +215,3 @@ void ledger_on_caught_up(struct worker *worker);
 /* Takes the worker's report that it does not have the isolate any more, and that no JavaScript of
  * the request ran. */
 void ledger_on_not_loaded(struct request *request);
-
-/* Answers or queues again the requests of a dead worker, by the verdict. */
-void ledger_on_death(struct worker *worker, const struct verdict *verdict);
-/* Sends requests that waited for a worker that is ready, or has room again. */
-void ledger_on_ready(struct worker *worker);
-/* Sends more of bodies that waited for the worker to read its frames, then does the same as
- * ledger_on_ready. */
-void ledger_on_drained(struct worker *worker);

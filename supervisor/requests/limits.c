@@ -43,7 +43,9 @@ static void note_limit(const struct version *version, const struct request *requ
         incident_note(tenant->tenants->record, &tenant->counted, &incident);
 }
 
-bool ledger_is_noted(const struct version *version, const struct request *request, unsigned limit)
+/* Returns whether ledger_meet_limit would not note it again. */
+static bool ledger_is_noted(const struct version *version, const struct request *request,
+                            unsigned limit)
 {
     struct tenant_books *books = &version->tenant->books;
 

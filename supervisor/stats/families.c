@@ -42,7 +42,7 @@ const char *family_type_name(enum family_type type)
     return names[type];
 }
 
-bool family_is_of_tenants(const struct family *family)
+static bool family_is_of_tenants(const struct family *family)
 {
     return family->read_tenant || family->read_histogram || family->list_tenant;
 }

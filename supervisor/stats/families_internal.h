@@ -46,7 +46,6 @@ void samples_add(const struct samples *samples, struct sample_labels labels, uin
 void samples_add_histogram(const struct samples *samples, struct sample_labels labels,
                            const struct histogram *histogram);
 
-bool family_is_of_tenants(const struct family *family);
 /* of_tenants.c: the sources, and figures to count of a tenant. */
 void family_of_tenant(const struct tenant *tenant, bool needs_state,
                       struct family_source *ret_source);

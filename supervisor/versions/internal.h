@@ -26,8 +26,6 @@ int versions_explain(const struct versions *versions, int code, const struct man
 /* Takes the version out of its workers: at once if it is idle there, else when it is. */
 void versions_retire(struct version *version);
 void versions_drop_candidate(struct tenant *tenant);
-/* Tells the version's listener that another takes its place. */
-void version_tell_dropped(struct version *version);
 
 /* The tenant hears why its version does not load, and its reports have it. */
 void versions_note_error(struct tenant *tenant, const struct failure *failure);

@@ -30,7 +30,8 @@ void versions_retire(struct version *version)
     }
 }
 
-void version_tell_dropped(struct version *version)
+/* Tells the version's listener that another takes its place. */
+static void version_tell_dropped(struct version *version)
 {
     const struct version_listener *listener = version->listener;
 
