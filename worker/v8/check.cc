@@ -141,7 +141,7 @@ bool Check::may_listen() const
 {
     return std::any_of(seen_.begin(), seen_.end(), [](const File *file) {
         return file->kind == FileKind::script &&
-               file->source.find("addEventListener") != std::string::npos;
+               file->text().find("addEventListener") != std::string::npos;
     });
 }
 

@@ -4,6 +4,7 @@
 // path reaches outside of them.
 #include "worker/v8/internal.h"
 
+#include <algorithm>
 #include <cerrno>
 
 static constexpr size_t max_path_bytes = 1024;
@@ -40,6 +41,18 @@ static bool is_own_type(FileKind kind, const std::string &type)
            (kind == FileKind::wasm && type == "webassembly");
 }
 
+// Returns the module of its own that a file is with that suffix, or imported as that type.
+static File *variant_of(struct isolate *self, const File &file, const std::string &suffix,
+                        const std::string &type)
+{
+    File &variant = self->variants[file.path + '\0' + suffix + '\0' + type];
+    variant.path = file.path;
+    variant.suffix = suffix;
+    variant.kind = file.kind;
+    variant.origin = file.origin ? file.origin : &file;
+    return &variant;
+}
+
 File *files_typed(struct isolate *self, File *file, const std::string &type,
                   std::string *ret_problem)
 {
@@ -55,11 +68,9 @@ File *files_typed(struct isolate *self, File *file, const std::string &type,
         *ret_problem = "'" + file->path + "' is not of type '" + type + "'";
         return nullptr;
     }
-    File &variant = self->variants[file->path + '\0' + type];
-    variant.path = file->path;
-    variant.kind = type == "text" ? FileKind::text : FileKind::view;
-    variant.origin = file;
-    return &variant;
+    File *variant = variant_of(self, *file, file->suffix, type);
+    variant->kind = type == "text" ? FileKind::text : FileKind::view;
+    return variant;
 }
 
 // Makes "lib/b.js" of "lib/a/../b.js". False if the path leaves the tenant's folder.
@@ -95,12 +106,63 @@ File *files_find(struct isolate *self, std::string_view path)
     return it == self->files.end() ? nullptr : &it->second;
 }
 
-File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier)
+// ---- specifiers as URLs
+
+static bool is_escaped(unsigned char c, std::string_view also)
+{
+    return c <= 0x20 || c >= 0x7f || also.find(static_cast<char>(c)) != std::string_view::npos;
+}
+
+static std::string percent_encode(std::string_view text, std::string_view also)
+{
+    static constexpr char digits[] = "0123456789ABCDEF";
+    std::string out;
+    for (unsigned char c : text) {
+        if (is_escaped(c, also))
+            out.append({ '%', digits[c >> 4], digits[c & 15] });
+        else
+            out += static_cast<char>(c);
+    }
+    return out;
+}
+
+std::string files_url(const File &file)
+{
+    return url_prefix + percent_encode(file.path, "%\"#<>?\\^`{|}") + file.suffix;
+}
+
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+// Decodes each "%41"; what is none stays. An encoded slash is left as it is: no file has it in its
+// name.
+static std::string percent_decode(std::string_view text)
+{
+    std::string out;
+    for (size_t i = 0; i < text.size(); i++) {
+        const bool is_code = text[i] == '%' && i + 2 < text.size() && digit_of(text[i + 1]) >= 0 &&
+                             digit_of(text[i + 2]) >= 0;
+        const char c =
+            is_code ? static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2])) : '\0';
+        if (!is_code || c == '/' || c == '\0') {
+            out += text[i];
+            continue;
+        }
+        out += c;
+        i += 2;
+    }
+    return out;
+}
+
+// Finds the file of a specifier that is a path or a file URL.
+static File *find_at(struct isolate *self, std::string_view referrer, std::string_view specifier)
 {
     std::string path;
-    // As other platforms want it, where "x.wasm" alone may be something else.
-    if (specifier.ends_with(".wasm?module"))
-        specifier.remove_suffix(sizeof("?module") - 1);
     if (specifier.starts_with(url_prefix))
         return normalise(specifier.substr(sizeof(url_prefix) - 1), &path) ? files_find(self, path)
                                                                           : nullptr;
@@ -111,6 +173,22 @@ File *files_resolve(struct isolate *self, std::string_view referrer, std::string
         std::string from(slash == std::string_view::npos ? "" : referrer.substr(0, slash + 1));
         return normalise(from.append(specifier), &path) ? files_find(self, path) : nullptr;
     }
+    return nullptr;
+}
+
+File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier)
+{
+    // As other platforms want it, where "x.wasm" alone may be something else.
+    if (specifier.ends_with(".wasm?module"))
+        specifier.remove_suffix(sizeof("?module") - 1);
+    const size_t end = std::min(specifier.find_first_of("?#"), specifier.size());
+    if (File *file = find_at(self, referrer, percent_decode(specifier.substr(0, end)))) {
+        const std::string suffix = percent_encode(specifier.substr(end), "\"<>");
+        return suffix.empty() ? file : variant_of(self, *file, suffix, "");
+    }
+    // The name of a file as it is: "./100%.txt", "./a#b.txt".
+    if (File *file = find_at(self, referrer, specifier))
+        return file;
     for (const char *suffix : { "", ".js", ".mjs" })
         if (File *file = files_find(self, std::string(specifier) + suffix))
             return file;

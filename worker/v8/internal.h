@@ -49,7 +49,13 @@ struct File {
     std::string source;
     FileKind kind = FileKind::text;
     v8::Global<v8::Module> module; // empty until it is first imported
-    const File *origin = nullptr;  // borrowed: whose source it has, as another kind
+    const File *origin = nullptr;  // borrowed: whose source it has, as another kind or module
+    std::string suffix;            // query and fragment of its URL, as serialised
+
+    const std::string &text() const
+    {
+        return origin ? origin->source : source;
+    }
 };
 
 // A place in a file of the tenant; line and column (UTF-16 units) count from 1, line 0 is nowhere.
@@ -224,12 +230,14 @@ void entries_on_rejection(v8::PromiseRejectMessage message);
 // Finds a file; NULL if there is none of that path.
 File *files_find(struct isolate *self, std::string_view path);
 // Finds the file that an import specifier names in the file with the path referrer; NULL if there
-// is none.
+// is none. Specifiers are URLs: percent-decoded, and with a query or fragment the file is another module.
 File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier);
 // The file as an import of that type ("": by its name) has it: itself, or a variant that is made once. NULL if it
 // cannot be imported so; *ret_problem says why.
 File *files_typed(struct isolate *self, File *file, const std::string &type,
                   std::string *ret_problem);
+// Returns the file's URL, serialised.
+std::string files_url(const File &file);
 v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context> context);
 // Returns [name, kind, ...].
 v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self);

@@ -321,7 +321,7 @@ void on_import_meta(v8::Local<v8::Context> context, v8::Local<v8::Module> module
     const File *file = file_of(isolate_from(v8), module);
     if (!file)
         return;
-    const std::string url = "file:///" + file->path;
+    const std::string url = files_url(*file);
     v8::Local<v8::String> value;
     if (text_decode(v8, reinterpret_cast<const uint8_t *>(url.data()), url.size()).ToLocal(&value))
         (void) meta->CreateDataProperty(context, literal(v8, "url"), value).FromMaybe(false);
@@ -366,7 +366,7 @@ void boot(struct isolate *self, Entry *entry)
 v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Context> context,
                                        const File &file)
 {
-    const std::string &source = file.origin ? file.origin->source : file.source;
+    const std::string &source = file.text();
     const uint8_t *data = reinterpret_cast<const uint8_t *>(source.data());
     if (file.kind == FileKind::buffer || file.kind == FileKind::view) {
         v8::Local<v8::Uint8Array> bytes;
@@ -411,8 +411,11 @@ v8::MaybeLocal<v8::Module> modules_compile(struct isolate *self, File *file)
         module = v8::Module::CreateSyntheticModule(v8, name, { exports, 1 }, evaluate_synthetic);
     } else {
         v8::Local<v8::String> text;
-        if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->source.data()),
-                         file->source.size())
+        std::string_view source_text = file->text();
+        if (source_text.starts_with("\xef\xbb\xbf"))
+            source_text.remove_prefix(3);
+        if (!text_decode(v8, reinterpret_cast<const uint8_t *>(source_text.data()),
+                         source_text.size())
                  .ToLocal(&text))
             return {};
         v8::ScriptOrigin origin(name, 0, 0, false, -1, {}, false, false, true);
