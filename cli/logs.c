@@ -245,8 +245,9 @@ const struct verb verb_logs = {
         "tenant, 8 MiB of all, until it ends; older lines are in the log of skepd itself\n"
         "(journalctl TENANT=…). Stack traces and errors that clients do not see are there, too.\n\n"
         "Fields of --json: lines, a list of objects with tenant, level, text, time_ms (since\n"
-        "1970), number (grows), lost (lines before it that are missing). With --follow each\n"
-        "line is such an object; one without tenant says only how many were lost.\n",
+        "1970), number (grows), lost (lines before it that are missing), request (number of the\n"
+        "request that has written it, 0: none). With --follow each line is such an object; one\n"
+        "without tenant says only how many were lost.\n",
     .options = logs_options,
     .run = run,
 };

@@ -31,6 +31,7 @@ static void fill_line(const struct log_line *from, const char *tenant, const cha
     line->lost = from->lost;
     line->time_ms = from->time_ms;
     line->number = from->number;
+    line->request = from->request;
 }
 
 /* Parses the least important level of a request; empty: debug. */

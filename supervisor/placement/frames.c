@@ -54,8 +54,11 @@ int placement_on_log_frame(void *owner, const ProtobufCMessage *message)
 
     if (!placement || (unsigned) line->level > SKEP__WORKER__LOG_LEVEL__LOG_ERROR)
         return -EPROTO;
-    tenant_log(placement->version->tenant, (enum tenant_log_level) line->level,
-               (const char *) line->text.data, link_line_size(line->text));
+    const struct attempt *attempt = worker_find_attempt(owner, line->request);
+    bool is_known = attempt && attempt->placement == placement;
+    tenant_log_of(placement->version->tenant, is_known ? line->request : 0,
+                  (enum tenant_log_level) line->level, (const char *) line->text.data,
+                  link_line_size(line->text));
     return 0;
 }
 

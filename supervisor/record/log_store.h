@@ -22,7 +22,8 @@ struct log_line {
     TAILQ_ENTRY(log_line) in_shelf;
     struct log_shelf *shelf; /* borrowed */
     uint64_t number, time_ms;
-    uint64_t lost; /* lines of the tenant before this one that skepd dropped */
+    uint64_t request; /* public number; 0: of no request */
+    uint64_t lost;    /* lines of the tenant before this one that skepd dropped */
     enum tenant_log_level level;
     size_t size;
     char text[];

@@ -151,6 +151,12 @@ void record_say_left_out(struct record *record)
 void counted_log(struct counted *counted, enum tenant_log_level level, const char *text,
                  size_t size)
 {
+    counted_log_of(counted, 0, level, text, size);
+}
+
+void counted_log_of(struct counted *counted, uint64_t request, enum tenant_log_level level,
+                    const char *text, size_t size)
+{
     static const char *const names[] = {
         [TENANT_DEBUG] = "debug",
         [TENANT_INFO] = "info",
@@ -172,6 +178,7 @@ void counted_log(struct counted *counted, enum tenant_log_level level, const cha
     }
     struct log_line line = {
         .time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC,
+        .request = request != 0 ? public_id(&record->ids, request) : 0,
         .lost = logs->lost,
         .level = level,
         .size = size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES,
@@ -182,6 +189,8 @@ void counted_log(struct counted *counted, enum tenant_log_level level, const cha
         return;
     record->log_counts.written += cost.lines;
     if (log_get_level() >= LOG_LEVEL_INFO)
-        log_text(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = counted->name, .tenant_level = names[level]),
+        log_text(LOG_LEVEL_INFO,
+                 LOG_ABOUT(.tenant = counted->name, .tenant_level = names[level],
+                           .request = line.request),
                  text, size);
 }

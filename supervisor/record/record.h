@@ -52,6 +52,10 @@ void counted_done(struct counted *counted);
  * logs`, as far as the bounds allow (log_budget.h). text may hold anything. */
 void counted_log(struct counted *counted, enum tenant_log_level level, const char *text,
                  size_t size);
+/* Does the same for a line of a request, of which the log has the public number. request: number of the attempt; 0:
+ * none. */
+void counted_log_of(struct counted *counted, uint64_t request, enum tenant_log_level level,
+                    const char *text, size_t size);
 /* Counts an incident of the tenant that is not logged. */
 void counted_leave_out_incident(struct counted *counted);
 /* Logs how many lines of which tenants were left out since the last time. Called each second. */

@@ -64,8 +64,8 @@ static void log_of_tenant(struct request *request, Skep__Worker__LogLevel level,
 {
     if (line.len == 0)
         return;
-    tenant_log(request->attempt.tenant, (enum tenant_log_level) level, (const char *) line.data,
-               link_line_size(line));
+    tenant_log_of(request->attempt.tenant, request->attempt.id, (enum tenant_log_level) level,
+                  (const char *) line.data, link_line_size(line));
     request->is_told = true;
 }
 

@@ -210,6 +210,13 @@ static inline void tenant_log(struct tenant *tenant, enum tenant_log_level level
     counted_log(&tenant->counted, level, text, size);
 }
 
+/* Does the same for a line of a request: see counted_log_of. */
+static inline void tenant_log_of(struct tenant *tenant, uint64_t request,
+                                 enum tenant_log_level level, const char *text, size_t size)
+{
+    counted_log_of(&tenant->counted, request, level, text, size);
+}
+
 /* Returns the seconds until a load is tried again after a failed one; 0: now. */
 unsigned tenant_retry_after_s(const struct tenant *tenant);
 

@@ -87,6 +87,7 @@ struct Part;          // parts.cc
 struct isolate {
     v8::Isolate *v8 = nullptr;
     v8::Global<v8::Context> context;
+    v8::Global<v8::Object> error_constructor; // Error, as it was before any code of the tenant
     std::unique_ptr<v8::MicrotaskQueue> microtasks; // queue of the context
     v8::Global<v8::Function> entries[ENTRY_COUNT];
 
@@ -283,6 +284,9 @@ std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context, v8::TryC
 // stack, the tenant's word.
 std::string error_place(struct isolate *self, v8::Local<v8::Context> context,
                         v8::Local<v8::Value> exception, std::string_view frames);
+// Has V8 leave the frames of the JS layer out of error.stack. Before any code of the tenant. False if
+// that fails.
+bool stack_install(struct isolate *self, v8::Local<v8::Context> context);
 // Returns the text followed by these lines for a known place.
 std::string error_text_at(struct isolate *self, std::string text, const Place &place);
 // Returns the first max_text_units of String(value), as UTF-8; "" if that throws.

@@ -244,6 +244,7 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
         good = open_context(self.get()).ToLocal(&context);
         if (good)
             self->context.Reset(v8, context);
+        good = good && stack_install(self.get(), context);
     }
     if (!good) {
         isolate_free(self.release());
@@ -292,6 +293,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->parts.clear();
         for (v8::Global<v8::Function> &function : self->entries)
             function.Reset();
+        self->error_constructor.Reset();
         self->context.Reset();
     }
     const uint32_t account = self->allocator->account();

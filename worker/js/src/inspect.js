@@ -138,6 +138,16 @@ export function withoutOwnFrames(stack) {
     return StringPrototypeCharCodeAt(text, last) === 10 ? StringPrototypeSlice(text, 0, last) : text;
 }
 
+// Puts the message before a stack that a tenant's Error.prepareStackTrace has made without it.
+function withHead(error, stack) {
+    const { name, message } = error;
+    if (typeof name !== "string" || typeof message !== "string") {
+        return stack;
+    }
+    const text = cut(message);
+    return StringPrototypeIndexOf(stack, text) >= 0 ? stack : `${cut(name)}: ${text}\n${stack}`;
+}
+
 // Returns "Error: message", the place in the tenant's source with its line, the frames.
 function describeOne(error) {
     if (!isObject(error)) {
@@ -146,7 +156,7 @@ function describeOne(error) {
     try {
         const { stack } = error;
         if (typeof stack === "string" && stack !== "") {
-            const text = cut(stack);
+            const text = withHead(error, cut(stack));
             const frames = StringPrototypeIndexOf(text, "\n    at ");
             const head = frames < 0 ? text : StringPrototypeSlice(text, 0, frames);
             const rest = frames < 0 ? "" : StringPrototypeSlice(text, frames);
@@ -199,7 +209,7 @@ export function placeOf(error) {
 // Describes the reasons of an exception: its causes, and the errors of an AggregateError.
 function describeReasons(error) {
     let text = "";
-    let reason = error;
+    let reason = error, before;
     for (let depth = 0; isObject(reason) && depth < MAX_CAUSES; depth++) {
         const { cause, errors } = reason;
         if (ArrayIsArray(errors)) {
@@ -214,7 +224,11 @@ function describeReasons(error) {
         if (cause === undefined) {
             break;
         }
+        if (cause === error || cause === reason || cause === before) {
+            return `${text}\nCaused by: an error that is named above already`;
+        }
         text += `\nCaused by: ${describeOne(cause)}`;
+        before = reason;
         reason = cause;
     }
     return text;
