@@ -76,7 +76,8 @@ static void check(struct tenant *tenant, uint64_t now_ns)
 {
     if (conduct_expire(&tenant->conduct, now_ns) && !tenant->version->cordon->is_solitary)
         seclude_let_back(tenant);
-    check_busy(tenant, now_ns);
+    if (tenant->version) /* otherwise the tenant serves nothing yet */
+        check_busy(tenant, now_ns);
 }
 
 bool seclude_check_some(struct tenants *tenants, uint64_t now_ns)
