@@ -86,7 +86,7 @@ int arena_init(struct arena *arena, size_t size)
     return 0;
 }
 
-static void arena_reset(struct arena *arena)
+void arena_reset(struct arena *arena)
 {
     ASAN_POISON_MEMORY_REGION(arena->memory, arena->used);
     arena->used = 0;

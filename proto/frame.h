@@ -57,6 +57,8 @@ struct arena {
 /* Makes an arena. 0 or -ENOMEM. size: the most that one message may need; for more, unpacking
  * fails, which bounds the memory that a small frame can take. */
 int arena_init(struct arena *arena, size_t size);
+/* Forgets what was unpacked; the memory stays. */
+void arena_reset(struct arena *arena);
 void arena_done(struct arena *arena);
 
 /* Unpacks the message of a whole frame (as measured) into the arena, which is reset
