@@ -76,7 +76,7 @@ def test_json_keeps_what_a_tenant_says_in_its_value(start):
     said = line["message"]
     assert said.startswith("first\nPRIORITY=0\n2026-01-01")
     assert said.endswith('{"level":"error"}\x1b[31m\x9b\x00\ufffd end')
-    assert set(line) == {"time", "level", "program", "message", "tenant", "tenant_level"}
+    assert set(line) == {"time", "level", "program", "message", "tenant", "tenant_level", "request"}
     assert line["level"] == "info"
     raw = skepd.log_path.read_bytes()
     assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", raw)
@@ -230,7 +230,8 @@ def test_journal_keeps_what_a_tenant_says_in_its_value(start, journal):
     assert entry["MESSAGE"].startswith("first\nPRIORITY=0\n2026-01-01")
     assert "\\x1b[31m\\xc2\\x9b\\x00" in entry["MESSAGE"]
     assert entry["PRIORITY"] == "6"
-    assert set(entry) == {"PRIORITY", "SYSLOG_IDENTIFIER", "MESSAGE", "TENANT", "TENANT_LEVEL"}
+    fields = {"PRIORITY", "SYSLOG_IDENTIFIER", "MESSAGE", "TENANT", "TENANT_LEVEL", "REQUEST_ID"}
+    assert set(entry) == fields
 
 
 @needs_root
