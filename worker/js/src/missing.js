@@ -4,8 +4,8 @@
 // runs into one. The table in docs/tenant.md has the same rows; a test compares them.
 import { StringPrototypeIndexOf, StringPrototypeSlice } from "./primordials.js";
 
-// [names, what to do]
-const rows = [
+// [names, what to do]. Made when it is first needed: these strings would be in each isolate.
+const makeRows = () => [
     ["XMLHttpRequest", "tenants have no network; they call each other by bindings: docs/bindings.md"],
     ["WebSocket WebSocketPair EventSource WebSocketStream",
         "there is no WebSocket; stream a Response (server-sent events), or let the client poll"],
@@ -26,13 +26,19 @@ const rows = [
     ["Deno Bun", "that runtime has it; skep has the Web APIs that its guide lists"],
 ];
 
-const advice = { __proto__: null };
-for (let i = 0; i < rows.length; i++) {
-    const names = rows[i][0].split(" ");
-    for (let j = 0; j < names.length; j++) {
-        advice[names[j]] = rows[i][1];
+function makeAdvice() {
+    const made = { __proto__: null };
+    const rows = makeRows();
+    for (let i = 0; i < rows.length; i++) {
+        const names = `${rows[i][0]} `;
+        for (let from = 0, to; (to = StringPrototypeIndexOf(names, " ", from)) !== -1; from = to + 1) {
+            made[StringPrototypeSlice(names, from, to)] = rows[i][1];
+        }
     }
+    return made;
 }
+
+let advice;
 
 // V8's message about a name that is not there: the texts before and behind the name.
 const forms = [
@@ -53,6 +59,7 @@ export function missingAdvice(message) {
             continue;
         }
         const name = StringPrototypeSlice(message, before.length, end);
+        advice ??= makeAdvice();
         return advice[name] === undefined ? "" : `\n${name}: ${advice[name]} (docs/tenant.md)`;
     }
     return "";
