@@ -50,6 +50,16 @@ def test_20_mb_echo_is_byte_exact(start, chunked):
     assert hashlib.sha256(answer.body).digest() == hashlib.sha256(body).digest()
 
 
+def test_body_that_does_not_fit_in_one_piece_fails_its_promise(start):
+    tenant = wide(script("""
+        try { return new Response(String((await request.arrayBuffer()).byteLength)); }
+        catch (error) { return new Response(error.name); }
+    """))
+    skepd = start({"a": {**tenant, "limits": {**WIDE, "external_mib": 12}}})
+    assert skepd.post("a", bytes(9_000_000)).text == "RangeError"
+    assert skepd.post("a", bytes(1000)).text == "1000"
+
+
 def test_20_mb_body_is_buffered_and_given_back(start):
     skepd = start({"echo": wide(script("return new Response(await request.arrayBuffer())"))})
     body = random.Random(9).randbytes(20_000_003)

@@ -46,7 +46,7 @@ export class IncomingBody {
             }
         }
         if (this.#collector !== undefined && end) {
-            this.#collector.onBytes(this.#take(), true);
+            this.#give();
         } else if (this.#pulling) {
             this.#pull();
         }
@@ -76,6 +76,18 @@ export class IncomingBody {
             this.#collector = { __proto__: null, onBytes, onError };
             this.#consumed(this.#size);
         }
+    }
+
+    // Gives all to the collector. There may be no memory for it in one piece.
+    #give() {
+        let bytes;
+        try {
+            bytes = this.#take();
+        } catch (error) {
+            this.#collector.onError(error);
+            return;
+        }
+        this.#collector.onBytes(bytes, true);
     }
 
     toStream() {
