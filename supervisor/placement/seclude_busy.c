@@ -9,14 +9,13 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "supervisor/placement/first_credit.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/workers/slots.h"
 
 #define BUSY_LOOKS 10 /* looks in a row, one each second, until a tenant goes apart */
-
-#define HELD_UP_REASON "a tenant holds it up"
 
 /* ---- each second */
 
@@ -133,7 +132,8 @@ static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
     if (!running || running->placement != placement)
         return placement->in_flight * cost_us / 1000;
     return (placement->in_flight - 1) * cost_us / 1000 +
-           rest_ms(running->cost_us / 1000, used_ms, limits->cpu_ms, limits->grace_ms);
+           rest_ms(running->cost_us / 1000, used_ms,
+                   (uint64_t) limits->cpu_ms + first_credit_left_ms(placement), limits->grace_ms);
 }
 
 /* Returns whether the tenant's next requests go to another worker already. */
@@ -220,7 +220,7 @@ static void relieve(struct worker *worker, uint64_t now_ns)
     (void) placements_of_worker(worker)->ops->withdraw(worker, is_behind);
     /* The spare is for the others. */
     if (must_replace(worker, &facts))
-        retire_at_once(worker, HELD_UP_REASON);
+        retire_at_once(worker, SECLUDE_HELD_UP);
     while (n > 0)
         go_apart(parted[--n]);
     if (!worker->slot)
