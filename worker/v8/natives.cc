@@ -667,11 +667,12 @@ void native_is_latin1(const Info &info)
 void native_function_text(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
-    if (!info[0]->IsFunction() || isolate_from(v8)->entries[ENTRY_BOOT].IsEmpty())
+    if (!info[0]->IsFunction())
         return;
     v8::Local<v8::Function> function = info[0].As<v8::Function>();
-    const int script = isolate_from(v8)->entries[ENTRY_BOOT].Get(v8)->ScriptId();
-    if (function->ScriptId() != script || script == v8::Message::kNoScriptIdInfo)
+    // Lazy parts are scripts of their own. No file of a tenant has this name, and sourceURL is not looked at.
+    v8::Local<v8::Value> script = function->GetScriptOrigin().ResourceName();
+    if (script.IsEmpty() || !script->StrictEquals(literal(v8, js_layer_name)))
         return;
     v8::Local<v8::Value> given = function->GetDebugName();
     v8::Local<v8::String> name = v8::String::Empty(v8);
