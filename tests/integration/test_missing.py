@@ -72,3 +72,39 @@ def test_tenant_md_has_the_same_rows():
         for name in re.findall(r"`(\w+)`", names)
     }
     assert rows == ROWS
+
+
+SWALLOWED = """
+const results = [];
+const tests = () => [typeof process, typeof Buffer, globalThis.require, globalThis?.window?.document, "caches" in globalThis,
+    Object.keys(globalThis).includes("global"), typeof  document, typeof(window)];
+function attempt() { try { return process.env.KEY; } catch { return "swallowed"; } }
+function make() { try { return new  XMLHttpRequest(); } catch { return "swallowed"; } }
+export default { fetch(request) {
+    const path = new URL(request.url).pathname;
+    if (path === "/tests") return Response.json(tests());
+    if (path === "/many") { for (let i = 0; i < 1000; i++) results.push(typeof process); return new Response(); }
+    if (path === "/make") return new Response(make());
+    return new Response(attempt());
+} };
+"""
+
+
+def test_swallowed_exception_leaves_one_warning_with_its_place(start):
+    skepd = start({"a": SWALLOWED, "b": SWALLOWED})
+    assert skepd.get("a", path="/tests").json() == ["undefined", "undefined", None, None, False, False, "undefined", "undefined"]
+    assert "is not there" not in skepd.log()
+    for _ in range(3):
+        assert skepd.get("a").text == "swallowed"
+    assert skepd.get("a", path="/make").text == "swallowed"
+    skepd.wait_log(rf"\[a\] warn: process is not there \(worker\.js:5:\d+\)\. process: {re.escape(ROWS['process'])} \(docs/tenant\.md\)")
+    assert skepd.log().count("is not there") == 1
+    assert skepd.get("b", path="/make").text == "swallowed"
+    skepd.wait_log(r"\[b\] warn: XMLHttpRequest is not there \(worker\.js:6:\d+\)")
+
+
+def test_tests_for_names_that_are_not_there_end_up_cheap_and_silent(start):
+    skepd = start({"a": SWALLOWED})
+    skepd.get("a", path="/many")
+    assert skepd.get("a").text == "swallowed"
+    assert "is not there" not in skepd.log()

@@ -19,6 +19,7 @@ const char *const entry_names[ENTRY_COUNT] = {
     [ENTRY_FORGET] = "forget",
     [ENTRY_ON_REJECTION] = "onRejection",
     [ENTRY_PREPARE] = "prepare",
+    [ENTRY_MISSING] = "missing",
     [ENTRY_ON_CALL_HEAD] = "onCallHead",
     [ENTRY_ON_CALL_BODY] = "onCallBody",
     [ENTRY_ON_CALL_CREDIT] = "onCallCredit",

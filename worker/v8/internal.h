@@ -32,6 +32,7 @@ enum entry {
     ENTRY_FORGET,
     ENTRY_ON_REJECTION,
     ENTRY_PREPARE,
+    ENTRY_MISSING,
     ENTRY_ON_CALL_HEAD,
     ENTRY_ON_CALL_BODY,
     ENTRY_ON_CALL_CREDIT,
@@ -100,7 +101,8 @@ struct isolate {
     uint32_t *waiting_kib = nullptr;   // the same
 
     bool in_entry = false;
-    uint64_t request = 0; // request of the running entry
+    unsigned missing_looks = 0; // see missing.cc
+    uint64_t request = 0;       // request of the running entry
     bool heap_limit_hit = false;
     bool heap_slack_given = false; // V8 has the slack to unwind in
     size_t heap_limit = 0;         // bytes; above it the isolate is not kept
@@ -284,6 +286,9 @@ std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context, v8::TryC
 // stack, the tenant's word.
 std::string error_place(struct isolate *self, v8::Local<v8::Context> context,
                         v8::Local<v8::Value> exception, std::string_view frames);
+// The interceptor of the global object, for names that are not there.
+v8::Intercepted missing_look(v8::Local<v8::Name> property,
+                             const v8::PropertyCallbackInfo<v8::Value> &info);
 // Has V8 leave the frames of the JS layer out of error.stack. Before any code of the tenant. False if
 // that fails.
 bool stack_install(struct isolate *self, v8::Local<v8::Context> context);

@@ -786,6 +786,7 @@ v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> c
 
 void natives_add_references(std::vector<intptr_t> *references)
 {
+    references->push_back(reinterpret_cast<intptr_t>(missing_look));
     for (const Native &native : natives)
         references->push_back(reinterpret_cast<intptr_t>(native.callback));
     references->push_back(reinterpret_cast<intptr_t>(on_lazy));

@@ -30,6 +30,7 @@ import {
 import { Headers } from "./headers.js";
 import { describeError } from "./inspect.js";
 import { defineLazyGlobals, loadLazy } from "./lazy_globals.js";
+import { missing } from "./missing.js";
 import { onRejection, reportException } from "./report.js";
 import { Request } from "./request.js";
 import { Response } from "./response.js";
@@ -68,7 +69,7 @@ defineFunctionText();
 
 register({
     load: loadLazy, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
-    onCallHead, onCancel, onCredit, onRejection, onTimer, prepare() {
+    missing, onCallHead, onCancel, onCredit, onRejection, onTimer, prepare() {
         prepareWebAssembly();
         prepareBase64();
     },

@@ -2,6 +2,7 @@
 //
 // Names that other platforms have on their global object and skep has not: what to do instead, for the log of a tenant that
 // runs into one. The table in docs/tenant.md has the same rows; a test compares them.
+import { log } from "./native.js";
 import { StringPrototypeIndexOf, StringPrototypeSlice } from "./primordials.js";
 
 // [names, what to do]. Made when it is first needed: these strings would be in each isolate.
@@ -39,6 +40,17 @@ function makeAdvice() {
 }
 
 let advice;
+
+// Code has looked for a global that is not there, at that place: its library may swallow the exception. Returns true if the log
+// has a warning now.
+export function missing(name, place) {
+    advice ??= makeAdvice();
+    if (advice[name] === undefined) {
+        return false;
+    }
+    log(2, `${name} is not there (${place}). ${name}: ${advice[name]} (docs/tenant.md)`);
+    return true;
+}
 
 // V8's message about a name that is not there: the texts before and behind the name.
 const forms = [

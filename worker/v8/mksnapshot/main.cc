@@ -103,7 +103,13 @@ class Builder
     // Makes a context in which the JS layer has run; its entries in *ret_entries.
     v8::Local<v8::Context> evaluate(v8::Local<v8::Object> *ret_entries)
     {
-        v8::Local<v8::Context> context = v8::Context::New(v8_);
+        v8::Local<v8::ObjectTemplate> global = v8::ObjectTemplate::New(v8_);
+        global->SetHandler(v8::NamedPropertyHandlerConfiguration(
+            missing_look, nullptr, nullptr, nullptr, nullptr, {},
+            static_cast<v8::PropertyHandlerFlags>(
+                static_cast<int>(v8::PropertyHandlerFlags::kNonMasking) |
+                static_cast<int>(v8::PropertyHandlerFlags::kOnlyInterceptStrings))));
+        v8::Local<v8::Context> context = v8::Context::New(v8_, nullptr, global);
         v8::Context::Scope scope(context);
         v8::TryCatch try_catch(v8_);
         v8::Local<v8::Object> natives;
