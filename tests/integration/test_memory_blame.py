@@ -2,6 +2,8 @@
 """Memory that a tenant keeps, of each kind: its own limits stop the tenant, or it is blamed, or separated; its
 honest neighbours, of any size, never are."""
 
+import re
+
 import pytest
 
 from harness import IS_SANITIZED, SKEPD, cordon, is_alive, script, wait_for
@@ -95,6 +97,9 @@ KINDS = {
 LIMITS = {"heap_mib": 24, "external_mib": 24, "cpu_ms": 10000, "cpu_startup_ms": 5000}
 
 
+STOPPED = r"\[{}\] (stopped|refused): (heap|external)_mib is 24.0 MiB"
+
+
 def keeper(body):
     source = script(f"""
         globalThis.kept ??= []; globalThis.serial ??= 0;
@@ -146,9 +151,10 @@ def assert_neighbours_are_untouched(skepd):
 
 
 def ask_until_stopped(skepd, name):
+    """The last answer may be a good one: the limit also counts after a request, whose sizes decide where it is met first."""
     for _ in range(100):
         answer = skepd.get(name)
-        if answer.text != "kept":
+        if answer.text != "kept" or re.search(STOPPED.format(name), skepd.log()):
             return answer
     raise AssertionError(f"{name} may keep what it likes")
 
@@ -158,8 +164,8 @@ def ask_until_stopped(skepd, name):
 def test_memory_of_each_kind_counts_against_the_limits_of_who_keeps_it(hive, kind):
     pid, name = hive.worker()["pid"], kind.replace("_", "-")
     answer = ask_until_stopped(hive, name)
-    assert answer.text == "refused" or answer.code == "mem_isolate"
-    hive.wait_log(rf"\[{name}\] (stopped|refused): (heap|external)_mib is 24.0 MiB")
+    assert answer.text in ("kept", "refused") or answer.code == "mem_isolate"
+    hive.wait_log(STOPPED.format(name))
     assert hive.worker()["pid"] == pid
     assert_neighbours_are_untouched(hive)
 
