@@ -189,7 +189,8 @@ def test_request_that_is_killed_is_on_the_account(start):
     used = skepd.tenant("a")["cpu_ms"] - before
     truth = ended_children_ms(skepd.pid) - ended
     assert used > 250
-    assert abs(used - truth) <= 2 * TICK_MS, (used, truth)
+    # The kernel cuts user and system time to whole ticks, at both readings.
+    assert abs(used - truth) <= 3 * TICK_MS, (used, truth)
 
 
 def test_request_that_is_stopped_is_on_the_account(start):
