@@ -149,6 +149,11 @@ void Allocator::settle_refusal()
     wanted_ = 0;
 }
 
+void Allocator::note_excess()
+{
+    excess_ = std::max(excess_, charged());
+}
+
 size_t Allocator::take_excess()
 {
     settle_refusal();

@@ -44,6 +44,8 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     // Takes size bytes from the budget; false if there are fewer. is_retried: V8 then collects
     // garbage and asks for the same again. Main thread only.
     bool take(size_t size, bool is_retried);
+    // Notes the bytes that count by now, which are over the limit.
+    void note_excess();
     // Returns the most bytes that were used, or refused, over the limit since the last call; 0:
     // none.
     size_t take_excess();

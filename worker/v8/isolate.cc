@@ -91,11 +91,13 @@ bool isolate_check_external(struct isolate *self)
 {
     if (self->allocator->is_over())
         self->v8->LowMemoryNotification();
-    const bool is_good = !self->allocator->is_over();
-    if (is_good)
-        memory_set_alarm(self->allocator->account(), self->allocator->native_alarm(),
-                         on_native_alarm, self);
-    return is_good;
+    if (self->allocator->is_over()) {
+        self->allocator->note_excess(); // some of the memory goes while JavaScript unwinds
+        return false;
+    }
+    memory_set_alarm(self->allocator->account(), self->allocator->native_alarm(), on_native_alarm,
+                     self);
+    return true;
 }
 
 // Checks the heap after a collection. V8 lets one object of any size into an empty space of large
