@@ -99,7 +99,8 @@ static void fire(struct timer *timer, uint64_t now)
 }
 
 /* Runs one timer, so that those of others, and frames, have their turn before the next. libevent's
- * clock is a coarse one (CLOCK_MONOTONIC_COARSE), by which a timer can be due some ms early. */
+ * clock is a coarse one (CLOCK_MONOTONIC_COARSE), by which a timer can be due some ms early: only one that is due waits
+ * for a request, as nothing else would make it due then. */
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
     struct job *job = arg;
@@ -108,11 +109,11 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    if (!first || must_wait(job))
+    if (!first)
         return;
     if (now < first->due_ns)
         (void) arm(job, now);
-    else
+    else if (!must_wait(job))
         fire(first, now);
 }
 

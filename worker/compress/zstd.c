@@ -4,6 +4,7 @@
 #include <zstd_errors.h>
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "worker/compress/internal.h"
 
@@ -58,25 +59,40 @@ static void end_encoder(void *state)
     (void) ZSTD_freeCCtx(state);
 }
 
+struct decoder {
+    ZSTD_DCtx *context;
+    bool is_begun; /* the library has the first byte of the frame */
+};
+
 static int start_decoder(enum compress_format format, void **ret_state)
 {
-    ZSTD_DCtx *context = ZSTD_createDCtx();
+    struct decoder *decoder = calloc(1, sizeof *decoder);
 
     (void) format;
-    if (!context)
+    if (!decoder)
         return -ENOMEM;
-    (void) ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, DECODER_WINDOW_BITS);
-    *ret_state = context;
+    decoder->context = ZSTD_createDCtx();
+    if (!decoder->context) {
+        free(decoder);
+        return -ENOMEM;
+    }
+    (void) ZSTD_DCtx_setParameter(decoder->context, ZSTD_d_windowLogMax, DECODER_WINDOW_BITS);
+    *ret_state = decoder;
     return 0;
 }
 
+/* Gives the library the first byte of a frame alone: a frame that it sees whole goes another way, on which an empty last block
+ * and a wrong size in the header are an error. Results must not depend on how the input is cut. */
 static int step_decoder(void *state, struct compress_input *input, bool is_last,
                         struct compress_output *output)
 {
-    ZSTD_inBuffer in = { input->data, input->size, 0 };
+    struct decoder *decoder = state;
+    size_t size = decoder->is_begun || input->size == 0 ? input->size : 1;
+    ZSTD_inBuffer in = { input->data, size, 0 };
     ZSTD_outBuffer out = { output->data, output->size, 0 };
 
-    size_t left = ZSTD_decompressStream(state, &out, &in);
+    decoder->is_begun = decoder->is_begun || size > 0;
+    size_t left = ZSTD_decompressStream(decoder->context, &out, &in);
     step_on(input, &in, output, &out);
     if (ZSTD_isError(left))
         return to_errno(left);
@@ -89,7 +105,10 @@ static int step_decoder(void *state, struct compress_input *input, bool is_last,
 
 static void end_decoder(void *state)
 {
-    (void) ZSTD_freeDCtx(state);
+    struct decoder *decoder = state;
+
+    (void) ZSTD_freeDCtx(decoder->context);
+    free(decoder);
 }
 
 const struct compress_codec compress_zstd_encoder = { start_encoder, step_encoder, end_encoder };
