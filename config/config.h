@@ -25,6 +25,8 @@ struct cordon_config {
     enum eval_mode eval; /* the most that the cordon's tenants may have */
     bool spare;          /* one worker more, which takes over where another dies */
     bool allow_unlimited;
+    /* First requests of an isolate may use what its load has left of cpu_startup_ms. */
+    bool first_credit;
     /* The cordon's tenants and those of others with calls_across may call each other. */
     bool calls_across;
     uint32_t caller_percent; /* share of a tenant's places and queue for one calling tenant */

@@ -91,6 +91,8 @@ static const struct key cordon_rows[] = {
       .help = "one process more, which takes over where another dies" },
     { CORDON(allow_unlimited), .kind = KEY_SWITCH, .reload = RELOAD_AT_ONCE, .preset = "off",
       .help = "whether tenants may write unlimited" },
+    { CORDON(first_credit), .kind = KEY_SWITCH, .reload = RELOAD_AT_ONCE, .preset = "on",
+      .help = "whether first requests of an isolate may use what its load has left of cpu_startup_ms" },
     { CORDON(calls_across), .kind = KEY_SWITCH, .reload = RELOAD_AT_ONCE, .preset = "off",
       .help = "whether its tenants and those of other cordons with calls_across: on may call each other" },
     { CORDON(caller_percent), .kind = KEY_NUMBER, .reload = RELOAD_AT_ONCE, .preset = "25",

@@ -28,7 +28,8 @@ uint32_t first_credit_begin(struct placement *placement)
     uint32_t startup_ms = version->limits.cpu_startup_ms;
 
     placement->first_credit_us = 0;
-    if (!first_credit_is_due(&version->first_credit, placement->worker->pid, io_now_ns()))
+    if (!version->cordon->first_credit ||
+        !first_credit_is_due(&version->first_credit, placement->worker->pid, io_now_ns()))
         return 0;
     if (startup_ms > UNLIMITED_MS)
         startup_ms = UNLIMITED_MS;

@@ -60,10 +60,6 @@ def cordon(name="default", **keys):
     return {"name": name, "workers": 1, **MANY_STRIKES, **keys}
 
 
-# A load costs 2 to 6 ms: what that leaves for first requests is little.
-LITTLE_LEFT = {"cpu_startup_ms": 15}
-
-
 def script(body):
     """A module with that as the body of its handler."""
     return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};\n"
@@ -208,8 +204,14 @@ class Skepd:
         self.write_config()
 
     def write_config(self):
-        # JSON is YAML.
-        (self.folder / "skepd.yaml").write_text(json.dumps(self.config, indent=1) + "\n")
+        # JSON is YAML. Most tests expect the first stop at cpu_ms, however much of cpu_startup_ms a load takes.
+        config = dict(self.config)
+        if isinstance(config.get("cordons"), list):
+            config["cordons"] = [
+                {"first_credit": "off", **c} if isinstance(c, dict) and "name" in c else c
+                for c in config["cordons"]
+            ]
+        (self.folder / "skepd.yaml").write_text(json.dumps(config, indent=1) + "\n")
 
     def write_tenant(self, name, tenant):
         tenant = {"files": {"worker.js": tenant}} if isinstance(tenant, str) else dict(tenant)

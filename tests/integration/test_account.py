@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import LITTLE_LEFT, cordon, script, wait_for
+from harness import cordon, script, wait_for
 
 SPIN = "const spin = (n) => { for (let i = 0; i < n; i++); };"
 SLEEP = "const sleep = (ms) => new Promise((r) => setTimeout(r, ms));"
@@ -177,7 +177,7 @@ def test_two_requests_in_one_isolate_are_on_its_account(uses):
 
 
 def test_request_that_is_killed_is_on_the_account(start):
-    limits = {"cpu_ms": 100, "grace_ms": 200, **LITTLE_LEFT}
+    limits = {"cpu_ms": 100, "grace_ms": 200}
     source = script(f'if (new URL(request.url).pathname === "/stuck") {STUCK}'
                     'return new Response("x");')  # fmt: skip
     skepd = start({"a": tenant(source, **limits)}, cordons=[cordon(spare="off")])
@@ -194,7 +194,7 @@ def test_request_that_is_killed_is_on_the_account(start):
 
 
 def test_request_that_is_stopped_is_on_the_account(start):
-    skepd = start({"a": tenant(module("for (;;);"), cpu_ms=50, **LITTLE_LEFT)}, cordons=[cordon(spare="off")])
+    skepd = start({"a": tenant(module("for (;;);"), cpu_ms=50)}, cordons=[cordon(spare="off")])
     skepd.get("a")
     with Meter(skepd, "a") as meter:
         for _ in range(3):
@@ -226,7 +226,7 @@ def test_requests_in_turns_pay_for_their_own_slices(start):
         for (let i = 0; i < n; i++) { spin(1e7); await sleep(1); }
         return new Response("x");
     """)
-    skepd = start({"a": tenant(source, cpu_ms=100, **LITTLE_LEFT)}, cordons=[cordon(spare="off")])
+    skepd = start({"a": tenant(source, cpu_ms=100)}, cordons=[cordon(spare="off")])
     for _ in range(2):  # the first costs more
         with Meter(skepd, "a") as meter:
             assert skepd.get("a", "/?slices=8").text == "x"
@@ -299,7 +299,7 @@ def test_console_output_of_a_continuation_is_cut_for_its_own_request(start):
 
 
 def test_cpu_time_of_a_continuation_is_paid_by_whose_event_it_runs_in(start):
-    skepd, (waits, wakes) = wait_and_wake(start, "for (;;);", "", cpu_ms=50, wall_ms=2000, **LITTLE_LEFT)
+    skepd, (waits, wakes) = wait_and_wake(start, "for (;;);", "", cpu_ms=50, wall_ms=2000)
     assert (waits.code, wakes.code) == ("wall_request", "cpu_request")
     skepd.wait_log(f"request {waits.header('Skep-Request-Id')} failed with 504 wall_request")
     assert path_of(skepd, r"\[a\] stopped: cpu_ms is 50.0 ms") == "/"
@@ -314,7 +314,7 @@ def test_timer_of_a_request_that_is_answered_is_paid_by_that_one(start):
         await sleep(400);
         return new Response("stayed");
     """)
-    skepd = start({"a": tenant(source, cpu_ms=50, **LITTLE_LEFT)}, access_log=True)
+    skepd = start({"a": tenant(source, cpu_ms=50)}, access_log=True)
     stays, leaves = ask_all(skepd, ("a", "/"), ("a", "/leaves"))
     assert (leaves.text, stays.text) == ("left", "stayed")
     assert path_of(skepd, r"\[a\] stopped: cpu_ms is 50.0 ms") == "/leaves"

@@ -4,9 +4,9 @@ meets work that is half-done; the cost of that is the tenant's, and bounded."""
 
 import pytest
 
-from harness import LITTLE_LEFT, cordon, cpu_ns, wait_for
+from harness import cordon, cpu_ns, wait_for
 
-LIMITS = {"cpu_ms": 30, "wall_ms": 20000, **LITTLE_LEFT}
+LIMITS = {"cpu_ms": 30, "wall_ms": 20000}
 
 # The first request is stopped in the middle of what all others wait for.
 INIT = """

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from harness import LITTLE_LEFT, is_alive, script, wait_for
+from harness import is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 LOOP = "for (;;);"
 STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
-SHORT = {"cpu_ms": 30, "grace_ms": 30, **LITTLE_LEFT}
+SHORT = {"cpu_ms": 30, "grace_ms": 30}
 
 
 def tenant(body, files=None, **limits):

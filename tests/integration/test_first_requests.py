@@ -3,6 +3,8 @@
 
 import re
 
+import pytest
+
 from harness import cordon, honest, is_alive, wait_for
 
 # /burn takes 50 to 200 ms of CPU time.
@@ -16,6 +18,16 @@ export default { fetch(request) {
     return new Response(String(++here > 0));
 } };
 """
+
+
+@pytest.fixture
+def start(start):
+    """start() of cordons that give the credit, as they do by default."""
+
+    def begin(tenants, cordons=({"name": "default", "workers": 1},), **config):
+        return start(tenants, cordons=[{"first_credit": "on", **c} for c in cordons], **config)
+
+    return begin
 
 
 def tenant(**limits):
@@ -114,3 +126,9 @@ def test_spinner_that_uses_its_credit_goes_apart_as_soon_as_any(start):
         assert stops(skepd, "bad") == []
         assert is_alive(worker)
         connection.reset()
+
+
+def test_cordon_without_the_credit_gives_none(start):
+    skepd = start({"a": tenant(cpu_startup_ms=2000)}, cordons=[cordon(first_credit="off")])
+    assert skepd.get("a", "/loop").code == "cpu_request"
+    assert all(over < 20 for _, over in stops(skepd, "a")) and stops(skepd, "a")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import LITTLE_LEFT, Loader, is_alive, script, wait_for
+from harness import Loader, is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
@@ -128,7 +128,7 @@ HARD = {
 
 @pytest.mark.parametrize("name", HARD)
 def test_builtin_that_is_slow_to_yield_is_stopped_one_way_or_the_other(start, name):
-    limits = {"cpu_ms": 100, "grace_ms": 100, **LITTLE_LEFT}
+    limits = {"cpu_ms": 100, "grace_ms": 100}
     skepd = start({"a": tenant(on_path({name: HARD[name]}), **limits), "hello": HELLO})
     assert skepd.get("a").text == "ok"
     begin = time.monotonic()

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from harness import (
-    LITTLE_LEFT, cordon, honest, is_alive, rss_kib, script, wait_for,
+    cordon, honest, is_alive, rss_kib, script, wait_for,
 )
 
 OBSERVED = [
@@ -29,7 +29,7 @@ MIB = 1 << 20
 
 def tenant(body, where="default", files=None, **limits):
     source = body if "export default" in body else script(body)
-    return {"cordon": where, "limits": {**LITTLE_LEFT, **limits}, "files": {"worker.js": source, **(files or {})}}
+    return {"cordon": where, "limits": {**limits}, "files": {"worker.js": source, **(files or {})}}
 
 
 def observed(skepd, name, limit):

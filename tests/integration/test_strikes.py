@@ -8,12 +8,12 @@ import threading
 
 import pytest
 
-from harness import IS_SANITIZED, LITTLE_LEFT, SKEPD, Loader, is_alive, script, wait_for
+from harness import IS_SANITIZED, SKEPD, Loader, is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 # V8 cannot interrupt it.
 STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
-SHORT = {"cpu_ms": 20, "grace_ms": 10, **LITTLE_LEFT}
+SHORT = {"cpu_ms": 20, "grace_ms": 10}
 WORKER = SKEPD.parent / "tests" / "hostile_worker"
 needs_hostile_worker = pytest.mark.skipif(
     not IS_SANITIZED or not WORKER.exists(), reason="for a skepd without jail"

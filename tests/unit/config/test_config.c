@@ -224,7 +224,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
         LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
         "4: unknown key \"wrkers\" in cordons[0]: did you mean \"workers\"? Expected one of "
         "name, workers, "
-        "solitary, jit, eval, spare, allow_unlimited, calls_across, caller_percent, "
+        "solitary, jit, eval, spare, allow_unlimited, first_credit, calls_across, caller_percent, "
         "rss_mib, drift_mib, files_mib, cpu_weight, "
         "retire_after_s, retire_after_requests, strikes, quarantine_s, limits");
     expect_errors(LISTEN "limits:\n  default:\n    cpu: 1\n",

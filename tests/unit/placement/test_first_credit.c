@@ -39,7 +39,9 @@ static void test_credit_is_given_once_in_a_minute_for_each_process(void **state)
 static void test_requests_use_what_the_load_has_left(void **state)
 {
     struct worker worker = { .pid = 7 };
-    struct version version = { .limits = { .cpu_ms = 50, .cpu_startup_ms = 400 } };
+    const struct cordon_config cordon = { .first_credit = true };
+    struct version version = { .cordon = &cordon,
+                               .limits = { .cpu_ms = 50, .cpu_startup_ms = 400 } };
     struct placement placement = { .version = &version, .worker = &worker };
 
     (void) state;
@@ -60,7 +62,9 @@ static void test_requests_use_what_the_load_has_left(void **state)
 static void test_credit_is_bounded_where_the_load_is_not(void **state)
 {
     struct worker worker = { .pid = 7 };
-    struct version version = { .limits = { .cpu_ms = 50, .cpu_startup_ms = LIMIT_UNLIMITED } };
+    const struct cordon_config cordon = { .first_credit = true };
+    struct version version = { .cordon = &cordon,
+                               .limits = { .cpu_ms = 50, .cpu_startup_ms = LIMIT_UNLIMITED } };
     struct placement placement = { .version = &version, .worker = &worker };
 
     (void) state;
@@ -73,7 +77,9 @@ static void test_stop_where_no_credit_may_be_used_does_not_forfeit_it(void **sta
 {
     struct slot slot = { .last_retired = SECLUDE_HELD_UP, .last_retired_ns = io_now_ns() };
     struct worker worker = { .pid = 7, .slot = &slot };
-    struct version version = { .limits = { .cpu_ms = 50, .cpu_startup_ms = 400 } };
+    const struct cordon_config cordon = { .first_credit = true };
+    struct version version = { .cordon = &cordon,
+                               .limits = { .cpu_ms = 50, .cpu_startup_ms = 400 } };
     struct placement placement = { .version = &version, .worker = &worker };
 
     (void) state;
