@@ -337,6 +337,6 @@ def test_lines_of_failed_answers_are_bounded(start):
     skepd = start({"a": {"limits": {"wall_ms": 20}, "files": {
         "worker.js": script("await new Promise((r) => setTimeout(r, 60000));")}}})
     for _ in range(60):
-        assert skepd.get("a").code == "wall_request"
+        assert skepd.get("a").code in ("wall_request", "overloaded")  # over wall_ms in its queue
     lines = skepd.log().count("failed with 504 wall_request")
     assert 1 <= lines < 30

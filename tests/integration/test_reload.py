@@ -290,7 +290,7 @@ def test_config_is_replaced_by_another_file_or_link(start):
     for i, place in enumerate(("new.yaml", "below/skepd.yaml")):
         other = skepd.folder / place
         other.parent.mkdir(exist_ok=True)
-        other.write_text(json.dumps({**skepd.config, "drain_s": 5 + i}))
+        other.write_text(json.dumps({**json.loads(path.read_text()), "drain_s": 5 + i}))
         if i == 0:
             other.rename(path)
         else:
