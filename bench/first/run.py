@@ -63,7 +63,7 @@ def main():
         for source in [bundle(path)]
         for i in range(options.names)
     }
-    cordon = {"name": "default", "workers": 1, "solitary": 0, "rss_mib": "unlimited", "drift_mib": "unlimited"}
+    cordon = {"name": "default", "workers": 1, "first_credit": "on", "solitary": 0, "rss_mib": "unlimited", "drift_mib": "unlimited"}
     print(f"{'program':10} {'load':>12} {'first':>12} {'both, most':>12} {'warm':>8}   ms of CPU time, median and most")
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:
         skepd = Skepd(folder, tenants, {"access_log": True, "log_format": "json", "cordons": [cordon]}).start()

@@ -153,7 +153,7 @@ def run_case(folder, case, seconds, spare):
     tenants = {name: tenant(case["body"], **case.get("limits", {})) for name in names}
     tenants |= {f"honest-{i}": honest(f"honest-{i}") for i in range(VICTIMS)}
     tenants["gauge"] = {**tenant(BURN, cpu_ms=2000), "cordon": "gauge"}
-    cordons = [{"name": "default", "workers": 1, "spare": spare}, {"name": "gauge", "workers": 1}]
+    cordons = [{"name": "default", "workers": 1, "spare": spare, "first_credit": "on"}, {"name": "gauge", "workers": 1}]
     skepd = Skepd(folder, tenants, {"cordons": cordons})
     skepd.start()
     try:
