@@ -461,6 +461,7 @@ void ledger_pump(struct tenant *tenant)
     struct placement *placement = may_send(tenant) ? find_place(tenant) : NULL;
     struct worker *worker = placement ? placement->worker : NULL;
 
+    books->waits_for_clients = false; /* also where nothing is asked, as the isolate may be gone */
     if (worker && (must_pause(worker, tenant) || must_wait_for_clients(tenant, placement)))
         worker = NULL;
     if (books->run_worker != worker)
