@@ -182,8 +182,12 @@ void job_begin_silence(struct job *job);
 void job_settle(struct job *job);
 /* Callback of the host's event; arg: the host. */
 void job_on_linger(evutil_socket_t fd, short what, void *arg);
+/* Sends a line of the job to its tenant's log, within its log_kib. */
 void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
              size_t size);
+/* The same for a line of another request, 0 or one that is over, which counts for the job. */
+void job_log_for(struct app *app, struct job *job, uint64_t request, Skep__Worker__LogLevel level,
+                 const void *text, size_t size);
 
 /* ---- exceeded.c */
 /* Tells the supervisor, once for each limit and job, that the limit was met. used: in the unit of

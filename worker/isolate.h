@@ -56,7 +56,7 @@ struct isolate_call {
 
 /* The host's functions for JavaScript. host is struct isolate_options.host. request is the id given
  * to isolate_dispatch; 0 means no request (module load). For log and set_timer it is the request
- * whose code runs, which promises carry along: in the entry of one request a continuation of
+ * whose code runs, which goes with promises, timers and tasks: in the entry of one request a continuation of
  * another may run, also of one that is over. Pointers are borrowed for the call. None of these may
  * call back into isolate_*. */
 struct isolate_host {

@@ -211,6 +211,12 @@ void job_add_credit(struct job *job, uint32_t credit)
 void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
              size_t size)
 {
+    job_log_for(app, job, job->id, level, text, size);
+}
+
+void job_log_for(struct app *app, struct job *job, uint64_t request, Skep__Worker__LogLevel level,
+                 const void *text, size_t size)
+{
     static const char cut[] = "log cut off: this request is over its log_kib";
     Skep__Worker__Log line = SKEP__WORKER__LOG__INIT;
 
@@ -218,13 +224,14 @@ void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, con
         return;
     size = size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES;
     line.placement = app->id;
-    line.request = job->id;
+    line.request = request;
     line.level = level;
     line.text = bytes(text, size);
     job->log_bytes += size + 1;
     if (app->log_kib != UINT32_MAX && job->log_bytes > (uint64_t) app->log_kib << 10 &&
         exceeded_note(job, SKEP__WORKER__LIMIT__LIMIT_LOG_KIB, job->log_bytes)) {
         job->is_log_cut = true;
+        line.request = job->id;
         line.level = SKEP__WORKER__LOG_LEVEL__LOG_WARN;
         line.text = bytes(cut, sizeof cut - 1);
     }
@@ -263,7 +270,8 @@ static void on_log(void *host, uint64_t request, enum isolate_log_level level,
     struct app *app = host;
     struct job *job = find_owner(app, request);
 
-    job_log(app, job, levels[level & 3], text.data, text.size);
+    /* The line of a request that is over counts for the one that runs, but is not told as its. */
+    job_log_for(app, job, request, levels[level & 3], text.data, text.size);
 }
 
 static int on_respond(void *host, uint64_t id, uint32_t status, struct isolate_bytes head,

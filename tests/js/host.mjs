@@ -76,6 +76,7 @@ export class Host {
     #nextRequest = 1;
     #nextTimer = 1;
     #running = 0;
+    #frame;
     #makeArray;
     #decoders = [undefined];
     #makeBytes;
@@ -178,7 +179,8 @@ export class Host {
                 this.timers.delete(id);
                 return 0;
             },
-            owner: () => this.#running,
+            frame: () => this.#frame ?? this.#running, // goes with no promise here
+            setFrame: (frame) => { this.#frame = frame; },
             clearTimer: (id) => void this.timers.delete(id),
             now: () => this.time,
             head: (string, n) => string.slice(0, n),
@@ -357,6 +359,7 @@ export class Host {
     // Calls an entry; the microtasks have run when this returns.
     #enter(request, name, ...args) {
         this.#running = request;
+        this.#frame = undefined;
         this.context.__call = () => this.entries[name](...args);
         try {
             return vm.runInContext("__call()", this.context);

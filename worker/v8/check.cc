@@ -98,7 +98,8 @@ bool Check::compile(File *file)
         return false;
     if (!modules_compile(self_, file).IsEmpty() &&
         (file->kind == FileKind::script || file->kind == FileKind::buffer ||
-         file->kind == FileKind::view || modules_data(self_, context_, *file).ToLocal(&value)))
+         file->kind == FileKind::view || file->kind == FileKind::builtin ||
+         modules_data(self_, context_, *file).ToLocal(&value)))
         return true;
     tell_caught(*file, try_catch);
     return false;

@@ -35,16 +35,33 @@ static constexpr unsigned brief_entries_max = 16;
 
 // ---- one entry
 
-static void set_owner(v8::Isolate *v8, uint64_t request)
+v8::Local<v8::Value> entries_plain_frame(v8::Isolate *v8, uint64_t request)
 {
-    v8->SetContinuationPreservedEmbedderData(v8::Number::New(v8, static_cast<double>(request)));
+    return v8::Number::New(v8, static_cast<double>(request));
+}
+
+void entries_set_frame(struct isolate *self, v8::Local<v8::Value> frame)
+{
+    self->v8->SetContinuationPreservedEmbedderData(frame);
+}
+
+v8::Local<v8::Value> entries_frame(struct isolate *self)
+{
+    v8::Local<v8::Value> data = self->v8->GetContinuationPreservedEmbedderData();
+    // V8 clears the data after each microtask.
+    return data->IsUndefined() ? entries_plain_frame(self->v8, self->request) : data;
 }
 
 uint64_t entries_owner(struct isolate *self)
 {
-    v8::Local<v8::Value> data = self->v8->GetContinuationPreservedEmbedderData();
-    // V8 clears the data after each microtask.
-    return data->IsNumber() ? static_cast<uint64_t>(data.As<v8::Number>()->Value()) : self->request;
+    v8::Local<v8::Value> frame = self->v8->GetContinuationPreservedEmbedderData();
+    // An object of the JS layer's own, without getters and without a prototype.
+    if (frame->IsObject() && !frame.As<v8::Object>()
+                                  ->Get(self->v8->GetCurrentContext(), literal(self->v8, "request"))
+                                  .ToLocal(&frame))
+        return self->request;
+    return frame->IsNumber() ? static_cast<uint64_t>(frame.As<v8::Number>()->Value())
+                             : self->request;
 }
 
 Entry::Entry(struct isolate *self, uint64_t request)
@@ -54,11 +71,13 @@ Entry::Entry(struct isolate *self, uint64_t request)
     assert(!self->in_entry);
     self->in_entry = true;
     self->request = request;
-    set_owner(self->v8, request);
+    entries_set_frame(self, entries_plain_frame(self->v8, request));
 }
 
 Entry::~Entry()
 {
+    // A terminate may have left a frame whose stores would stay until the next entry.
+    entries_set_frame(self_, v8::Undefined(self_->v8));
     self_->in_entry = false;
 }
 
@@ -105,7 +124,7 @@ bool Entry::run_rejections()
         if (is_terminated())
             return true;
         v8::HandleScope scope(self_->v8);
-        set_owner(self_->v8, rejection.request);
+        entries_set_frame(self_, rejection.frame.Get(self_->v8));
         v8::Local<v8::Value> argv[] = { rejection.promise.Get(self_->v8),
                                         rejection.reason.Get(self_->v8),
                                         v8::Boolean::New(self_->v8, rejection.handled) };
@@ -211,7 +230,7 @@ void entries_on_rejection(v8::PromiseRejectMessage message)
     v8::Local<v8::Value> reason = handled ? promise->Result() : message.GetValue();
     if (reason.IsEmpty())
         reason = v8::Undefined(v8);
-    all.push_back({ entries_owner(self), v8::Global<v8::Promise>(v8, promise),
+    all.push_back({ v8::Global<v8::Value>(v8, entries_frame(self)), v8::Global<v8::Promise>(v8, promise),
                     v8::Global<v8::Value>(v8, reason), handled });
 }
 

@@ -64,7 +64,7 @@ File *files_typed(struct isolate *self, File *file, const std::string &type,
     }
     if (is_own_type(file->kind, type))
         return file;
-    if (type != "text" && type != "bytes") {
+    if ((type != "text" && type != "bytes") || file->kind == FileKind::builtin) {
         *ret_problem = "'" + file->path + "' is not of type '" + type + "'";
         return nullptr;
     }
@@ -176,8 +176,19 @@ static File *find_at(struct isolate *self, std::string_view referrer, std::strin
     return nullptr;
 }
 
+// Returns the module of the JS layer with that name.
+static File *builtin(struct isolate *self, std::string_view name)
+{
+    File &file = self->variants[std::string(name)]; // files have a NUL in their keys there
+    file.path = name;
+    file.kind = FileKind::builtin;
+    return &file;
+}
+
 File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier)
 {
+    if (specifier == files_async_hooks)
+        return builtin(self, specifier);
     // As other platforms want it, where "x.wasm" alone may be something else.
     if (specifier.ends_with(".wasm?module"))
         specifier.remove_suffix(sizeof("?module") - 1);

@@ -42,8 +42,9 @@ enum entry {
 };
 extern const char *const entry_names[ENTRY_COUNT];
 
-// As what a file is imported: buffer gives an ArrayBuffer, view a Uint8Array over one.
-enum class FileKind { script, json, wasm, text, buffer, view };
+// As what a file is imported: buffer gives an ArrayBuffer, view a Uint8Array over one; builtin is no file, but a module of
+// the JS layer.
+enum class FileKind { script, json, wasm, text, buffer, view, builtin };
 
 struct File {
     std::string path;
@@ -72,10 +73,11 @@ struct DynamicImport {
     std::string referrer;
     std::string specifier;
     std::string type; // import attribute, or empty
+    uint64_t request; // the one whose code called import()
 };
 
 struct Rejection {
-    uint64_t request;
+    v8::Global<v8::Value> frame; // of the code that rejected the promise, or gave it a handler
     v8::Global<v8::Promise> promise;
     v8::Global<v8::Value> reason;
     bool handled;
@@ -223,12 +225,20 @@ class Entry
     bool threw_ = false;
 };
 
-// Returns the request whose code runs: the one that the entry, or the promise that is continued,
-// has kept.
+// A frame is what V8 keeps with each promise that is waited for, and has set again when the code behind it runs: the number of
+// a request, or an object of the JS layer (src/frame.js) with the property "request".
+v8::Local<v8::Value> entries_plain_frame(v8::Isolate *v8, uint64_t request);
+void entries_set_frame(struct isolate *self, v8::Local<v8::Value> frame);
+// Returns the frame of the code that runs: the one that the entry has set, the promise that is continued, or the layer.
+v8::Local<v8::Value> entries_frame(struct isolate *self);
+// Returns the request whose code runs: that of the frame.
 uint64_t entries_owner(struct isolate *self);
 void entries_on_rejection(v8::PromiseRejectMessage message);
 
 // ---- files.cc
+
+// The module of the JS layer that tenants can import, by this specifier.
+inline constexpr const char files_async_hooks[] = "node:async_hooks";
 
 // Finds a file; NULL if there is none of that path.
 File *files_find(struct isolate *self, std::string_view path);

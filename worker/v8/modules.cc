@@ -67,7 +67,9 @@ std::string missing_hint(struct isolate *self, const std::string &referrer,
         return "";
     }
     if (specifier.starts_with("node:"))
-        return "; modules of Node.js are not available, see docs/tenant.md";
+        return "; of the modules of Node.js there is node:async_hooks only, see docs/tenant.md";
+    if ("node:" + specifier == files_async_hooks)
+        return "; did you mean 'node:async_hooks'?";
     if (specifier.find(':') != std::string::npos)
         return "; a module is a file in the tenant's folder";
     return "; packages have to be bundled, for instance with esbuild --bundle --format=esm";
@@ -98,6 +100,22 @@ void name_culprit(struct isolate *self, const File &file, v8::TryCatch *try_catc
     try_catch->ReThrow();
 }
 
+// The named exports of files_async_hooks: members of its default export.
+constexpr const char *builtin_exports[] = { "AsyncLocalStorage", "AsyncResource" };
+
+bool export_members(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Module> module,
+                    v8::Local<v8::Value> all)
+{
+    for (const char *text : builtin_exports) {
+        v8::Local<v8::String> name = literal(v8, text);
+        v8::Local<v8::Value> value;
+        if (!all->IsObject() || !all.As<v8::Object>()->Get(context, name).ToLocal(&value) ||
+            module->SetSyntheticModuleExport(v8, name, value).IsNothing())
+            return false;
+    }
+    return true;
+}
+
 v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
                                              v8::Local<v8::Module> module)
 {
@@ -110,6 +128,10 @@ v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
     if (!file || !modules_data(self, context, *file).ToLocal(&value)) {
         if (file && try_catch.HasCaught())
             name_culprit(self, *file, &try_catch);
+        return {};
+    }
+    if (file->kind == FileKind::builtin && !export_members(v8, context, module, value)) {
+        try_catch.ReThrow();
         return {};
     }
     if (module->SetSyntheticModuleExport(v8, literal(v8, "default"), value).IsNothing() ||
@@ -259,6 +281,8 @@ void run_import(void *data)
     DynamicImport import = std::move(self->imports.front());
     self->imports.pop_front();
     v8::HandleScope scope(self->v8);
+    // What a module makes outlives the request that imports it first: no stores go with it.
+    entries_set_frame(self, entries_plain_frame(self->v8, import.request));
     v8::Local<v8::Context> context = self->context.Get(self->v8);
     v8::Context::Scope context_scope(context);
     v8::Local<v8::Promise::Resolver> resolver = import.resolver.Get(self->v8);
@@ -309,7 +333,7 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
     }
     self->imports.push_back({ v8::Global<v8::Promise::Resolver>(v8, resolver),
                               resource_name->IsString() ? to_std_string(v8, resource_name) : "",
-                              to_std_string(v8, specifier), type });
+                              to_std_string(v8, specifier), type, entries_owner(self) });
     self->microtasks->EnqueueMicrotask(v8, run_import, self);
     return resolver->GetPromise();
 }
@@ -368,6 +392,12 @@ v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Conte
 {
     const std::string &source = file.text();
     const uint8_t *data = reinterpret_cast<const uint8_t *>(source.data());
+    if (file.kind == FileKind::builtin) {
+        v8::Local<v8::Value> argv[] = { literal(self->v8, files_async_hooks) };
+        return self->entries[ENTRY_LOAD]
+            .Get(self->v8)
+            ->Call(context, v8::Undefined(self->v8), 1, argv);
+    }
     if (file.kind == FileKind::buffer || file.kind == FileKind::view) {
         v8::Local<v8::Uint8Array> bytes;
         if (!bytes_new(self->v8, data, source.size()).ToLocal(&bytes))
@@ -407,8 +437,13 @@ v8::MaybeLocal<v8::Module> modules_compile(struct isolate *self, File *file)
         return {};
     v8::Local<v8::Module> module;
     if (file->kind != FileKind::script) {
-        const v8::Local<v8::String> exports[] = { literal(v8, "default") };
-        module = v8::Module::CreateSyntheticModule(v8, name, { exports, 1 }, evaluate_synthetic);
+        v8::LocalVector<v8::String> exports(v8);
+        exports.push_back(literal(v8, "default"));
+        for (const char *text : builtin_exports)
+            if (file->kind == FileKind::builtin)
+                exports.push_back(literal(v8, text));
+        module = v8::Module::CreateSyntheticModule(v8, name, { exports.data(), exports.size() },
+                                                   evaluate_synthetic);
     } else {
         v8::Local<v8::String> text;
         std::string_view source_text = file->text();

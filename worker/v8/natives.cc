@@ -375,10 +375,14 @@ void native_keep_timer(const Info &info)
     info.GetReturnValue().Set(static_cast<double>(self->ops->keep_timer(self->host, timer)));
 }
 
-void native_owner(const Info &info)
+void native_frame(const Info &info)
 {
-    const uint64_t owner = entries_owner(isolate_from(info.GetIsolate()));
-    info.GetReturnValue().Set(static_cast<double>(owner));
+    info.GetReturnValue().Set(entries_frame(isolate_from(info.GetIsolate())));
+}
+
+void native_set_frame(const Info &info)
+{
+    entries_set_frame(isolate_from(info.GetIsolate()), info[0]);
 }
 
 void native_now(const Info &info)
@@ -734,7 +738,8 @@ const Native natives[] = {
     { "setTimer", native_set_timer },
     { "clearTimer", native_clear_timer },
     { "keepTimer", native_keep_timer },
-    { "owner", native_owner },
+    { "frame", native_frame },
+    { "setFrame", native_set_frame },
     { "now", native_now },
     { "locate", native_locate },
     { "head", native_head },

@@ -243,8 +243,8 @@ static void test_check_finds_every_fault_of_files_and_imports(void **state)
         "not valid JSON\n"
         "w.wasm:0:0: CompileError: WasmModuleObject::Compile(): expected magic word 00 61 73 "
         "6d, found 6e 6f 20 77 @+0\n"
-        "main.js:8:8: Cannot find module 'node:fs'; modules of Node.js are not available, see "
-        "docs/tenant.md\n");
+        "main.js:8:8: Cannot find module 'node:fs'; of the modules of Node.js there is "
+        "node:async_hooks only, see docs/tenant.md\n");
 }
 
 static void test_check_names_an_export_that_is_not_there(void **state)

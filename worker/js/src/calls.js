@@ -484,7 +484,7 @@ export function onCredit(id, credit) {
 export function onTimer(id, timer) {
     const call = findCall(id);
     setCurrent(call);
-    runTimer(timer);
+    runTimer(timer, id);
 }
 
 export function onCancel(id, reason) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The requests that are in the isolate, and the one whose code runs.
-import { owner } from "./native.js";
+import { frame } from "./native.js";
+import { requestOf } from "./frame.js";
 import { newList } from "./primordials.js";
 
 // Calls of calls.js, by the slots of their requests: an id is a count, times 1024, plus the slot, which no other request
@@ -40,6 +41,6 @@ export function removeCall(id) {
 // Returns the Call whose code runs, undefined for module code. In the entry of one request a
 // continuation of another may run: its work counts for that other one, unless that is over.
 export function currentCall() {
-    const id = owner();
+    const id = requestOf(frame());
     return id === 0 ? undefined : findCall(id) ?? current;
 }

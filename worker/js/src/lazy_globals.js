@@ -3,6 +3,7 @@
 // Globals whose code is evaluated when a tenant first looks at one of them: a folder of src/ for each library, which is
 // imported as "lazy:" (build.mjs). README.md says how to make a part lazy.
 import { base64Library } from "./base64.js";
+import { load as loadAsyncHooks } from "lazy:./async_hooks/main.js";
 import { load as loadCompression } from "lazy:./compression/main.js";
 import { load as loadMessaging } from "lazy:./messaging/main.js";
 import { load as loadScheduler } from "lazy:./scheduler/main.js";
@@ -14,9 +15,11 @@ import { ObjectKeys } from "./primordials.js";
 import { streamLibrary } from "./streams.js";
 import { urlLibrary } from "./url.js";
 
+let asyncHooks;
 let compression;
 let messaging;
 let scheduling;
+const asyncHooksLibrary = () => (asyncHooks ??= loadAsyncHooks());
 const compressionLibrary = () => (compression ??= loadCompression());
 const messagingLibrary = () => (messaging ??= loadMessaging());
 const schedulerLibrary = () => (scheduling ??= loadScheduler());
@@ -62,6 +65,7 @@ const libraries = {
     WritableStreamDefaultWriter: streamLibrary,
     setFromBase64: base64Library, // a property of Uint8Array.prototype, as setFromHex
     setFromHex: base64Library,
+    "node:async_hooks": asyncHooksLibrary, // a module
     scheduler: schedulerLibrary,
 };
 
@@ -72,7 +76,8 @@ export const loadLazy = (name) => libraries[name]()[name];
 export function defineLazyGlobals() {
     const names = ObjectKeys(libraries);
     for (let i = 0; i < names.length; i++) {
-        if (names[i] !== "DigestStream" && libraries[names[i]] !== base64Library) {
+        const library = libraries[names[i]];
+        if (names[i] !== "DigestStream" && library !== base64Library && library !== asyncHooksLibrary) {
             lazy(globalThis, names[i]);
         }
     }

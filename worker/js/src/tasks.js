@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tasks that run soon, each in an entry of its own, with its microtasks behind it: messages and the like. A task belongs to the
-// request that has made it, as a timer of 0 ms does, and is one: of all tasks of a request one waits in the worker at a time.
+// request that has made it, as a timer of 0 ms does, and is one: of all tasks of a request one waits in the worker at a time. Each task has the
+// frame of the code that has made it.
 import { currentCall } from "./current.js";
+import { callIn, currentFrame } from "./frame.js";
 import { closeClass, newList } from "./primordials.js";
 import { startTimer } from "./timers.js";
 
 class Tasks {
-    list = newList();
+    list = newList(); // each task, and its frame behind it
     head = 0;
     isWaiting = false;
     prioritised; // set by scheduler/main.js
@@ -23,24 +25,27 @@ export function currentTasks() {
     return call === undefined ? moduleTasks ??= new Tasks() : call.tasks ??= new Tasks();
 }
 
-function arm(tasks) {
+// frame: one of the same request
+function arm(tasks, frame) {
     if (!tasks.isWaiting) {
-        startTimer(0, false, () => runNext(tasks), undefined);
+        startTimer(0, false, () => runNext(tasks), undefined, frame);
         tasks.isWaiting = true;
     }
 }
 
 function runNext(tasks) {
     const task = tasks.list[tasks.head];
+    const frame = tasks.list[tasks.head + 1];
     tasks.isWaiting = false;
+    tasks.list[tasks.head++] = undefined;
     tasks.list[tasks.head++] = undefined;
     if (tasks.head === tasks.list.length) {
         tasks.list.length = 0;
         tasks.head = 0;
     } else {
-        arm(tasks);
+        arm(tasks, tasks.list[tasks.head + 1]);
     }
-    task();
+    callIn(frame, task);
 }
 
 // Runs task() later, for the request whose code runs. RangeError if that has as many timers as it may.
@@ -50,6 +55,8 @@ export function queueTask(task) {
         return; // as its timers, it goes with its request
     }
     const tasks = currentTasks();
-    arm(tasks);
+    const frame = currentFrame();
+    arm(tasks, frame);
     tasks.list[tasks.list.length] = task;
+    tasks.list[tasks.list.length] = frame;
 }

@@ -5,9 +5,10 @@
 import { clearTimer, keepTimer, setTimer } from "./native.js";
 import {
     ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
-    MapPrototypeGet, MapPrototypeSet, TypeError, closeClass,
+    MapPrototypeGet, MapPrototypeSet, TypeError, closeClass, newList,
 } from "./primordials.js";
 import { currentCall } from "./current.js";
+import { callIn, currentFrame } from "./frame.js";
 import { reportException } from "./report.js";
 import { requireArguments, toNumber } from "./webidl.js";
 
@@ -16,26 +17,28 @@ class Timer {
     callback;
     args;
     repeat;
+    frame;
 
-    constructor(call, callback, args, repeat) {
+    constructor(call, callback, args, repeat, frame) {
         this.call = call;
         this.callback = callback;
         this.args = args;
         this.repeat = repeat;
+        this.frame = frame;
     }
 }
 closeClass(Timer);
 
 let timers; // id to Timer, for all requests
 
-// Returns the id. args: undefined or a list of arguments for callback.
-export function startTimer(delay, repeat, callback, args) {
+// Returns the id. args: undefined or a list of arguments for callback. frame: that of the callback.
+export function startTimer(delay, repeat, callback, args, frame = currentFrame()) {
     const id = setTimer(delay, repeat);
     const current = currentCall();
     if (current !== undefined && current.gone && !current.lingers) {
         return id; // the timer goes with its request before it is due
     }
-    const timer = new Timer(current, callback, args, repeat);
+    const timer = new Timer(current, callback, args, repeat, frame);
     MapPrototypeSet(timers ??= new Map(), id, timer);
     if (current !== undefined) {
         MapPrototypeSet(current.timers ??= new Map(), id, timer);
@@ -58,7 +61,8 @@ function drop(id, timer) {
     }
 }
 
-export function runTimer(id) {
+// request: that of the entry.
+export function runTimer(id, request) {
     const timer = timers === undefined ? undefined : MapPrototypeGet(timers, id);
     if (timer === undefined) {
         return;
@@ -66,6 +70,16 @@ export function runTimer(id) {
     if (!timer.repeat) {
         drop(id, timer);
     }
+    if (timer.frame === request) {
+        run(timer);
+    } else {
+        const args = newList();
+        args[0] = timer;
+        callIn(timer.frame, run, undefined, args);
+    }
+}
+
+function run(timer) {
     try {
         if (timer.args === undefined) {
             const { callback } = timer;

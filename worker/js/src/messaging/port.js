@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MessagePort (HTML). A port is one end of a channel; a transfer gives the end to another port. A message belongs to the
-// request that has posted it, and is handled on its account. Messages that come before the port is started wait with its end;
-// the request that starts the port handles them.
+// request that has posted it, and is handled on its account. Messages that come before the port is started wait with its end; of
+// those whose request is over by then the request that starts the port takes care, with the stores that they were posted with.
 import { cloneWithTransfer, toTransferList } from "../clone.js";
 import { DOMException } from "../dom_exception.js";
 import { createEvent } from "../event.js";
 import { EventTarget, defineHandler, dispatch, targetListeners } from "../event_target.js";
+import { findCall } from "../current.js";
+import { callIn, currentFrame, frameHere, requestOf } from "../frame.js";
 import { addClone } from "../platform.js";
 import { Symbol, TypeError, closeClass, isObject, newList } from "../primordials.js";
 import { queueTask } from "../tasks.js";
@@ -33,7 +35,7 @@ function deliver(end) {
     if (!end.isStarted || end.first === end.waiting.length) {
         return;
     }
-    const { data, ports } = end.waiting[end.first];
+    const { data, ports, frame } = end.waiting[end.first];
     end.waiting[end.first++] = undefined;
     if (end.first === end.waiting.length) {
         end.waiting.length = 0;
@@ -41,7 +43,8 @@ function deliver(end) {
     } else {
         queueTask(() => deliver(end));
     }
-    dispatch(end.port, messageEvent(data, "", ports));
+    const isOver = findCall(requestOf(frame)) === undefined;
+    callIn(isOver ? frameHere(frame) : frame, () => dispatch(end.port, messageEvent(data, "", ports)));
 }
 
 function start(end) {
@@ -81,7 +84,7 @@ function post(port, message, list) {
     }
     if (!isLost) {
         queueTask(() => {
-            other.waiting[other.waiting.length] = { __proto__: null, data, ports };
+            other.waiting[other.waiting.length] = { __proto__: null, data, ports, frame: currentFrame() };
             deliver(other);
         });
     }

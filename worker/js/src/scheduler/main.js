@@ -8,6 +8,7 @@ import {
 import { Event, trustedEvents } from "../event.js";
 import { defineHandler, dispatch, targetListeners } from "../event_target.js";
 import { DOMException } from "../dom_exception.js";
+import { callIn, currentFrame } from "../frame.js";
 import { FunctionPrototypeCall, Promise, TypeError, closeClass, isObject, newList } from "../primordials.js";
 import { currentTasks, queueTask } from "../tasks.js";
 import { startTimer, stopTimer } from "../timers.js";
@@ -110,6 +111,7 @@ defineInterface(TaskController, "TaskController");
 
 class Task {
     run;
+    frame = currentFrame(); // the task that runs it may have been made by other code
     priority; // undefined: that of the signal
     signal;
 
@@ -139,7 +141,7 @@ function runNext(list) {
         list[i - 1] = list[i];
     }
     list.length--;
-    task.run();
+    callIn(task.frame, task.run);
 }
 
 function enqueue(task) {
