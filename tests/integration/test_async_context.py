@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes with code through promises, timers, tasks, streams and events: the stores of AsyncLocalStorage, and with them the
-request whose lines in the log are its own (docs/tenant.md, "AsyncLocalStorage")."""
+"""Stores of AsyncLocalStorage go with code through promises, timers, tasks, streams and events, and with them the request whose
+lines in the log are its own (docs/tenant.md, "AsyncLocalStorage")."""
 
 import json
 import re

@@ -134,6 +134,10 @@ export class Host {
                 this.#expect(typeof frames === "string", "locate");
                 return this.place;
             },
+            hasSourceMaps: () => false,
+            sourceMap: () => undefined,
+            findOrigins: () => undefined,
+            excerpt: () => "",
             respond: (request, status, headers, body, end) => {
                 const record = gone(request);
                 this.#expect(record.status === undefined, "respond twice");

@@ -230,8 +230,9 @@ void entries_on_rejection(v8::PromiseRejectMessage message)
     v8::Local<v8::Value> reason = handled ? promise->Result() : message.GetValue();
     if (reason.IsEmpty())
         reason = v8::Undefined(v8);
-    all.push_back({ v8::Global<v8::Value>(v8, entries_frame(self)), v8::Global<v8::Promise>(v8, promise),
-                    v8::Global<v8::Value>(v8, reason), handled });
+    all.push_back({ v8::Global<v8::Value>(v8, entries_frame(self)),
+                    v8::Global<v8::Promise>(v8, promise), v8::Global<v8::Value>(v8, reason),
+                    handled });
 }
 
 // ---- the entries of isolate.h

@@ -77,13 +77,8 @@ bool append_location(v8::Isolate *v8, v8::Local<v8::Context> context,
     v8::Local<v8::String> line;
     if (is_hidden(v8, place.file) || !message->GetSourceLine(context).ToLocal(&line))
         return false;
-    const int column = std::max(0, message->GetStartColumn(context).FromMaybe(0));
-    place.column = column + 1;
-    const size_t length = static_cast<size_t>(line->Length());
-    const size_t at = std::min(static_cast<size_t>(column), length);
-    const size_t from = at > line_window / 2 ? at - line_window / 2 : 0;
-    const size_t to = std::min(length, from + line_window);
-    append_excerpt(place, slice(v8, line, from, at), slice(v8, line, at, to), out);
+    place.column = std::max(0, message->GetStartColumn(context).FromMaybe(0)) + 1;
+    *out += error_excerpt(v8, place, line);
     return true;
 }
 
@@ -205,6 +200,17 @@ void append_stack(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8:
 }
 
 } // namespace
+
+std::string error_excerpt(v8::Isolate *v8, const Place &place, v8::Local<v8::String> line)
+{
+    std::string out;
+    const size_t length = static_cast<size_t>(line->Length());
+    const size_t at = std::min(static_cast<size_t>(std::max(1, place.column)) - 1, length);
+    const size_t from = at > line_window / 2 ? at - line_window / 2 : 0;
+    const size_t to = std::min(length, from + line_window);
+    append_excerpt(place, slice(v8, line, from, at), slice(v8, line, at, to), &out);
+    return out;
+}
 
 std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context,
                        v8::Local<v8::Value> exception, v8::Local<v8::Message> message)

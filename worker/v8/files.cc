@@ -250,6 +250,7 @@ int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct iso
     file.path = std::move(name);
     file.source.assign(reinterpret_cast<const char *>(source.data), source.size);
     file.kind = kind_of(file.path);
+    self->has_source_maps |= source_maps_may_be(file);
     return 0;
 }
 

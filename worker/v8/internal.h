@@ -77,7 +77,7 @@ struct DynamicImport {
 };
 
 struct Rejection {
-    v8::Global<v8::Value> frame; // of the code that rejected the promise, or gave it a handler
+    v8::Global<v8::Value> frame; // frame of the code that rejected the promise, or gave it a handler
     v8::Global<v8::Promise> promise;
     v8::Global<v8::Value> reason;
     bool handled;
@@ -120,6 +120,7 @@ struct isolate {
     std::vector<std::pair<std::string, std::string>> env;
     std::vector<std::pair<std::string, uint32_t>> bindings; // name and kind
     std::deque<DynamicImport> imports;
+    bool has_source_maps = false; // see source_maps_may_be
     Place bad_import; // place that made the last compilation fail
     v8::Global<v8::Module> main;
     v8::Global<v8::Promise> evaluation;
@@ -285,8 +286,19 @@ void modules_forget_unfinished(struct isolate *self);
 // Looks at the evaluation promise. Calls boot when it is fulfilled.
 void modules_poll(struct isolate *self, Entry *entry);
 
+// ---- source_maps.cc
+
+// Returns whether the file is, or names, a source map. May be true for another file.
+bool source_maps_may_be(const File &file);
+void native_has_source_maps(const v8::FunctionCallbackInfo<v8::Value> &info);
+void native_source_map(const v8::FunctionCallbackInfo<v8::Value> &info);
+void native_find_origins(const v8::FunctionCallbackInfo<v8::Value> &info);
+void native_excerpt(const v8::FunctionCallbackInfo<v8::Value> &info);
+
 // ---- errors.cc
 
+// Returns the place, the part of its line around the column, and a caret, each on a line of its own.
+std::string error_excerpt(v8::Isolate *v8, const Place &place, v8::Local<v8::String> line);
 std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context,
                        v8::Local<v8::Value> exception, v8::Local<v8::Message> message);
 // The same for the exception in a TryCatch.

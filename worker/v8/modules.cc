@@ -281,7 +281,7 @@ void run_import(void *data)
     DynamicImport import = std::move(self->imports.front());
     self->imports.pop_front();
     v8::HandleScope scope(self->v8);
-    // What a module makes outlives the request that imports it first: no stores go with it.
+    // Objects that a module makes outlive the request that imports it first: no stores go with it.
     entries_set_frame(self, entries_plain_frame(self->v8, import.request));
     v8::Local<v8::Context> context = self->context.Get(self->v8);
     v8::Context::Scope context_scope(context);
@@ -394,9 +394,8 @@ v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Conte
     const uint8_t *data = reinterpret_cast<const uint8_t *>(source.data());
     if (file.kind == FileKind::builtin) {
         v8::Local<v8::Value> argv[] = { literal(self->v8, files_async_hooks) };
-        return self->entries[ENTRY_LOAD]
-            .Get(self->v8)
-            ->Call(context, v8::Undefined(self->v8), 1, argv);
+        return self->entries[ENTRY_LOAD].Get(self->v8)->Call(context, v8::Undefined(self->v8), 1,
+                                                             argv);
     }
     if (file.kind == FileKind::buffer || file.kind == FileKind::view) {
         v8::Local<v8::Uint8Array> bytes;

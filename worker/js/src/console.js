@@ -11,6 +11,7 @@ import {
 } from "./primordials.js";
 import { elapsed as now } from "./clock.js";
 import { MAX_TEXT, cut, formatText, inspect, inspectLibrary, withoutOwnFrames } from "./inspect.js";
+import { mapText } from "./source_maps.js";
 
 const DEBUG = 0;
 const INFO = 1;
@@ -24,7 +25,7 @@ let counts;
 let timersByLabel;
 
 function write(level, text) {
-    text = cut(text);
+    text = mapText(cut(text), false);
     log(level, indent === "" ? text : cut(indent + replaceNewlines(text)));
 }
 

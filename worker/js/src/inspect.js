@@ -8,6 +8,7 @@ import { head, locate, proxyParts } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import { missingAdvice } from "./missing.js";
 import { MAX_TEXT, bigIntText, symbolText } from "./inspect_text.js";
+import { mapText } from "./source_maps.js";
 import {
     ArrayIsArray, Error, FunctionPrototypeApply, FunctionPrototypeCall, MathMin, ObjectDefineProperty, ReflectGetOwnPropertyDescriptor,
     RegExpPrototypeExec, StringPrototypeCharCodeAt,
@@ -160,7 +161,8 @@ function describeOne(error) {
             const frames = StringPrototypeIndexOf(text, "\n    at ");
             const head = frames < 0 ? text : StringPrototypeSlice(text, 0, frames);
             const rest = frames < 0 ? "" : StringPrototypeSlice(text, frames);
-            return withoutOwnFrames(head + locate(error, rest) + rest) + missingAdvice(head);
+            const place = locate(error, rest);
+            return head + mapText(withoutOwnFrames(place + rest), place !== "") + missingAdvice(head);
         }
     } catch {
         // A getter or proxy of the tenant: inspect copes with it.
