@@ -2,10 +2,11 @@
 //
 // Bundles src/main.js into one classic script for skep-mksnapshot: node build.mjs OUT.js
 // Needs `npm ci --ignore-scripts` before it, and no network. Works in any copy of this folder.
-import { build as esbuild } from "esbuild";
-import { readFile, writeFile } from "node:fs/promises";
+import { build as esbuild, transform } from "esbuild";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import vm from "node:vm";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2];
@@ -259,7 +260,43 @@ for (const [owner, names] of [
     }
 }
 
+// Refuses names that a file of this folder uses and neither declares, imports nor has from the language: esbuild takes them for globals, and
+// code that runs seldom would throw. esbuild itself knows which names are free: it replaces these, and no others, by what `define` says.
+async function checkNames() {
+    const ofLanguage = new Set(vm.runInNewContext("Object.getOwnPropertyNames(globalThis)")).add("provide");
+    const isReserved = (word) => {
+        try {
+            new Function(`"use strict"; var ${word};`);
+            return false;
+        } catch {
+            return true;
+        }
+    };
+    const faults = [];
+    for (const file of await readdir(path.join(here, "src"), { recursive: true })) {
+        if (!file.endsWith(".js")) {
+            continue;
+        }
+        const code = await readFile(path.join(here, "src", file), "utf8");
+        const words = new Set(code.match(/[A-Za-z_$][\w$]*/g));
+        const define = {};
+        for (const word of words) {
+            if (!ofLanguage.has(word) && !isReserved(word)) {
+                define[word] = `free_name_${word}`;
+            }
+        }
+        const { code: marked } = await transform(code, { define, format: "esm", target: "esnext", logLevel: "silent" });
+        for (const [, name] of marked.matchAll(/\bfree_name_([\w$]+)/g)) {
+            faults.push(`src/${file}: ${name} is neither declared nor imported`);
+        }
+    }
+    if (faults.length > 0) {
+        throw new Error([...new Set(faults)].join("\n"));
+    }
+}
+
 try {
+    await checkNames();
     await esbuild({
         ...options,
         minifyIdentifiers: true, // V8 keeps the names of variables; interfaces get theirs by defineInterface()

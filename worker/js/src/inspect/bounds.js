@@ -4,9 +4,9 @@
 // is bounded by the size of what can be printed, whatever a value holds. Proxies are shown as in
 // Node, without a call of their traps.
 import { head, namedKeys, proxyParts } from "../native.js";
-import { MAX_TEXT, text } from "../inspect_text.js";
+import { MAX_TEXT, bigIntText, symbolText, text } from "../inspect_text.js";
 import {
-    ObjectHasOwn, ObjectKeys, RangeError, StringPrototypeValueOf, newList,
+    ObjectDefineProperty, ObjectHasOwn, ObjectKeys, RangeError, StringPrototypeValueOf, newList,
 } from "../primordials.js";
 
 const MAX_KEYS = 1000; // keys of one object: with the shortest names they fill a line
@@ -114,17 +114,24 @@ export function sparse(context, array, recurseTimes, max, output, from, formatPr
     return output;
 }
 
+// Makes a function the library's constructor of that name and prototype.
+function asConstructor(f, name, prototype) {
+    ObjectDefineProperty(f, "name", { __proto__: null, value: name });
+    return ObjectDefineProperty(f, "prototype", { __proto__: null, value: prototype });
+}
+
 // Sets the library's built-ins, before it freezes them.
 export function bound(built) {
     const {
         ErrorPrototypeToString, JSONStringify, ObjectGetOwnPropertyNames,
         ObjectGetOwnPropertySymbols, RegExpPrototypeToString, String,
-        StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
+        StringPrototype, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
         SymbolPrototypeToString,
     } = built;
     built.ErrorPrototypeToString = (error) => text(ErrorPrototypeToString(error));
     built.RegExpPrototypeToString = (regexp) => text(RegExpPrototypeToString(regexp));
-    built.String = (value) => (typeof value === "bigint" ? bigIntText(value) : text(String(value)));
+    built.String = asConstructor((value) =>
+        (typeof value === "bigint" ? bigIntText(value) : text(String(value))), "String", StringPrototype);
     built.ObjectKeys = (object) => (isLongString(object) ? [] : some(ObjectKeys(object)));
     built.ObjectGetOwnPropertyNames = (object) =>
         (isLongString(object) ? [] : some(ObjectGetOwnPropertyNames(object)));
