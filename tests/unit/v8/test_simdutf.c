@@ -130,6 +130,41 @@ static void test_uint8array_has_base64_and_hex(void **state)
                   "TypeError,TypeError,TypeError");
 }
 
+// V8 13.6 begins at the start of the buffer, wherever the array does.
+static void test_base64_and_hex_of_a_part_of_a_buffer(void **state)
+{
+    (void) state;
+    assert_answer(
+        "(() => { for (const room of [8, 300, 70000]) {\n"
+        "const all = new Uint8Array(room).map((_, i) => i * 7), hex = (u) => [...u].map((b) => "
+        "b.toString(16).padStart(2, '0')).join('');\n"
+        "for (const [from, to] of [[0, 3], [1, 4], [3, 8], [5, room], [room, room]]) {\n"
+        "    const part = all.subarray(from, to), own = all.slice(from, to);\n"
+        "    if (part.toHex() !== hex(own)) return `hex ${room} ${from}`;\n"
+        "    if (part.toBase64() !== btoa(String.fromCharCode(...own.subarray(0, 60000))) && "
+        "own.length <= 60000) return `base64 ${room} ${from}`;\n"
+        "    if (hex(Uint8Array.fromBase64(part.toBase64())) !== hex(own)) return `back ${room} "
+        "${from}`;\n"
+        "} } return 'good'; })()",
+        "good");
+    assert_answer("(() => { const u = new Uint8Array([0, 255, 254, 253, 252]).subarray(1);\n"
+                  "return [u.toBase64({ alphabet: 'base64url', omitPadding: true }), u.toBase64({ "
+                  "omitPadding: 1 }),\n"
+                  "    u.toHex.length, u.toBase64.length, u.toHex.name, "
+                  "Object.keys(Uint8Array.prototype).length]; })()",
+                  "__79_A,//79/A,0,0,toHex,0");
+    assert_answer(
+        "(() => { const u = () => new Uint8Array(new ArrayBuffer(9, { maxByteLength: 9 }), 4), "
+        "gone = u();\n"
+        "const names = [() => gone.toHex(), () => gone.toBase64(), () => u().toBase64({ get "
+        "omitPadding() { throw "
+        "new RangeError(); } }), () => u().toBase64({ alphabet: 'x' }), () => u().toBase64(1),\n"
+        "    () => u().toHex.call(new Int8Array(1)), () => u().toBase64.call([])];\n"
+        "gone.buffer.resize(1); return names.map((f) => { try { return f(); } catch (e) { return "
+        "e.name; } }); })()",
+        "TypeError,TypeError,RangeError,TypeError,TypeError,TypeError,TypeError");
+}
+
 static void test_buffers_that_are_gone_take_nothing(void **state)
 {
     (void) state;
@@ -153,6 +188,7 @@ int main(void)
         TEST(test_long_texts_are_right),
         TEST(test_base64_is_forgiving),
         TEST(test_uint8array_has_base64_and_hex),
+        TEST(test_base64_and_hex_of_a_part_of_a_buffer),
         TEST(test_buffers_that_are_gone_take_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

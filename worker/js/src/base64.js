@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// atob and btoa (HTML, Infra's forgiving base64), and what V8 lacks of base64 for Uint8Array.
+// atob and btoa (HTML, Infra's forgiving base64), and what V8 lacks of base64 for Uint8Array, or has wrong.
 import { load } from "lazy:./base64/main.js";
 import { atob, btoa, lazy } from "./native.js";
 import { ObjectDefineProperty, Uint8Array } from "./primordials.js";
@@ -29,20 +29,31 @@ export const base64Functions = {
 let folder;
 export const base64Library = () => (folder ??= load());
 
-export let builtinFromBase64;
+export let builtinFromBase64, builtinToBase64, builtinToHex;
 
 const wrapped = {
     fromBase64(string) {
         return base64Library().fromBase64(string, arguments[1]);
     },
+    toBase64() {
+        return base64Library().toBase64(this, arguments[0]);
+    },
+    toHex() {
+        return base64Library().toHex(this);
+    },
 };
 
 // Called in each new context: V8 adds what is behind a flag to it after the snapshot.
 export function prepareBase64() {
+    const { prototype } = Uint8Array;
     builtinFromBase64 = Uint8Array.fromBase64;
     if (builtinFromBase64 !== undefined) { // Node.js has it later
+        builtinToBase64 = prototype.toBase64;
+        builtinToHex = prototype.toHex;
         ObjectDefineProperty(Uint8Array, "fromBase64", { __proto__: null, value: wrapped.fromBase64 });
+        ObjectDefineProperty(prototype, "toBase64", { __proto__: null, value: wrapped.toBase64 });
+        ObjectDefineProperty(prototype, "toHex", { __proto__: null, value: wrapped.toHex });
     }
-    lazy(Uint8Array.prototype, "setFromBase64");
-    lazy(Uint8Array.prototype, "setFromHex");
+    lazy(prototype, "setFromBase64");
+    lazy(prototype, "setFromHex");
 }

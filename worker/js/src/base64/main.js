@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Adds what V8 13.6 lacks of ECMAScript's base64 and hex for Uint8Array: setFromBase64 and setFromHex, and "stop-before-partial", which
-// its fromBase64 takes for an error. https://tc39.es/proposal-arraybuffer-base64/spec/. Evaluated when a tenant first looks at one
+// its fromBase64 takes for an error; its toBase64 and toHex begin at the start of the buffer, wherever the array does. https://tc39.es/proposal-arraybuffer-base64/spec/. Evaluated when a tenant first looks at one
 // of them. provide(): build.mjs.
-import { builtinFromBase64 } from "../base64.js";
+import { builtinFromBase64, builtinToBase64, builtinToHex } from "../base64.js";
 import { viewBytes } from "../bytes.js";
 import {
-    MathMin, StringPrototypeCharCodeAt, SyntaxError, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet,
-    Uint8Array, isObject, isUint8Array,
+    FunctionPrototypeCall, MathMin, StringPrototypeCharCodeAt, SyntaxError, TypeError, TypedArrayPrototypeGetByteLength,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject, isUint8Array,
 } from "../primordials.js";
 
 const EQUALS = 61;
@@ -113,7 +113,7 @@ const decode = (text, { isUrl, lastChunk }, maxLength) => {
     }
 };
 
-const toOptions = (options, name) => {
+const toAlphabet = (options, name) => {
     if (options !== undefined && !isObject(options)) {
         throw new TypeError(`Uint8Array.${name}: the options are not an object.`);
     }
@@ -121,6 +121,11 @@ const toOptions = (options, name) => {
     if (alphabet !== undefined && alphabet !== "base64" && alphabet !== "base64url") {
         throw new TypeError(`Uint8Array.${name}: alphabet is neither "base64" nor "base64url".`);
     }
+    return alphabet;
+};
+
+const toOptions = (options, name) => {
+    const alphabet = toAlphabet(options, name);
     const lastChunk = options === undefined ? undefined : options.lastChunkHandling;
     if (lastChunk !== undefined && lastChunk !== "loose" && lastChunk !== "strict" && lastChunk !== "stop-before-partial") {
         throw new TypeError(`Uint8Array.${name}: lastChunkHandling is not "loose", "strict" or "stop-before-partial".`);
@@ -176,6 +181,21 @@ const decodeHex = (text, maxLength) => {
     return end(most);
 };
 
+// Returns an array at the start of its buffer, with the same bytes. One that is detached or out of bounds is there already: the built-ins refuse it.
+const atStart = (bytes) => (TypedArrayPrototypeGetByteOffset(bytes) === 0 ? bytes : copyBytes(bytes));
+
+const toBase64 = (bytes, options) => {
+    requireTarget(bytes, "toBase64");
+    const alphabet = toAlphabet(options, "toBase64") ?? "base64";
+    const omitPadding = options !== undefined && !!options.omitPadding;
+    return FunctionPrototypeCall(builtinToBase64, atStart(bytes), { __proto__: null, alphabet, omitPadding });
+};
+
+const toHex = (bytes) => {
+    requireTarget(bytes, "toHex");
+    return FunctionPrototypeCall(builtinToHex, atStart(bytes));
+};
+
 const { fromBase64, setFromBase64, setFromHex } = {
     fromBase64(string) {
         requireString(string, "fromBase64");
@@ -206,4 +226,4 @@ const { fromBase64, setFromBase64, setFromHex } = {
     },
 };
 
-provide({ __proto__: null, fromBase64, setFromBase64, setFromHex });
+provide({ __proto__: null, fromBase64, setFromBase64, setFromHex, toBase64, toHex });
