@@ -45,6 +45,18 @@ def test_eval_on_allows_them_always_and_off_never(start):
     assert early.startswith("EvalError: eval and new Function are off: eval: load in skep.yaml")
 
 
+# zod, msgpackr and cbor-x compile one of these when they load, and from then on compile while requests run.
+@pytest.mark.parametrize("probe", ['new Function("")', "Function()", 'new Function(" ")', 'eval("")', "new (async () => {}).constructor",
+                                   "new (function* () {}).constructor", "new (async function* () {}).constructor"])
+def test_who_asks_by_an_empty_string_learns_what_is_so_while_requests_run(start, probe):
+    source = module(f"typeof ({probe})")
+    skepd = start({"load": with_eval(source), "on": with_eval(source, "on")})
+    early, late = skepd.get("load").json()
+    assert early.startswith("EvalError: an empty string is compiled to find out") and "eval: on" in early
+    assert late.startswith("EvalError: ")
+    assert not [text for text in skepd.get("on").json() if "Error" in text]
+
+
 def test_no_later_import_opens_it_again(start):
     files = {
         "worker.js": 'export default { async fetch() { return new Response((await import("./late.js")).default); } };',

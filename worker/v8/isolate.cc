@@ -13,7 +13,10 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 #include <new>
+#include <string>
+#include <string_view>
 
 static constexpr size_t mib = 1024 * 1024;
 // Room for V8 to unwind in, above the size of the heap when its limit is met. More would only let a
@@ -140,8 +143,26 @@ void isolate_set_constraints(v8::ResourceConstraints *constraints, size_t heap_b
 // The compiler cannot be interrupted, so one text for it is bounded.
 constexpr int max_eval_units = 1 << 20;
 
+// True for the text of a function without parameters and body, and for one that is blank. Libraries
+// (zod, msgpackr, cbor-x) compile that to find out, once, whether they may compile later.
+static bool is_probe(v8::Isolate *v8, v8::Local<v8::String> source)
+{
+    static const std::string_view probes[] = { "", "(functionanonymous(){})",
+                                               "(asyncfunctionanonymous(){})",
+                                               "(function*anonymous(){})",
+                                               "(asyncfunction*anonymous(){})" };
+    if (source->Length() > 64)
+        return false;
+    const v8::String::Utf8Value text(v8, source);
+    std::string dense;
+    for (size_t i = 0; i < text.length(); i++)
+        if (!strchr(" \t\n\r", (*text)[i]))
+            dense += (*text)[i];
+    return std::find(std::begin(probes), std::end(probes), dense) != std::end(probes);
+}
+
 // Returns why this string may not be compiled now; nullptr if it may.
-static const char *refuse_eval(const struct isolate *self, int units)
+static const char *refuse_eval(const struct isolate *self, v8::Local<v8::String> source)
 {
     if (self->eval == EVAL_OFF)
         return "eval and new Function are off: eval: load in skep.yaml allows them while the "
@@ -151,9 +172,13 @@ static const char *refuse_eval(const struct isolate *self, int units)
         return "eval and new Function are allowed only while the module loads: eval: on in "
                "skep.yaml "
                "allows them always, if its cordon does";
-    return units > max_eval_units ? "eval and new Function take at most 1048576 characters: put "
-                                    "longer code into a file"
-                                  : nullptr;
+    if (self->eval == EVAL_LOAD && is_probe(self->v8, source))
+        return "an empty string is compiled to find out whether strings may be: while requests run "
+               "they may not, unless skep.yaml has eval: on";
+    return source->Length() > max_eval_units
+               ? "eval and new Function take at most 1048576 characters: put "
+                 "longer code into a file"
+               : nullptr;
 }
 
 // V8 calls this before each eval and new Function, since the context does not allow them by itself.
@@ -164,7 +189,7 @@ on_eval(v8::Local<v8::Context> context, v8::Local<v8::Value> source, bool is_cod
     (void) is_code_like;
     if (!source->IsString())
         return { true, {} }; // eval returns it unchanged
-    const char *why = refuse_eval(isolate_from(v8), source.As<v8::String>()->Length());
+    const char *why = refuse_eval(isolate_from(v8), source.As<v8::String>());
     if (why)
         context->SetErrorMessageForCodeGenerationFromStrings(literal(v8, why));
     return { !why, {} };
