@@ -108,3 +108,21 @@ def test_tests_for_names_that_are_not_there_end_up_cheap_and_silent(start):
     skepd.get("a", path="/many")
     assert skepd.get("a").text == "swallowed"
     assert "is not there" not in skepd.log()
+
+
+# ---- a module that cannot be loaded says what to do
+
+@pytest.mark.parametrize("source, words", [
+    ("import { Hono } from 'hono';\nexport default new Hono();",
+     "Cannot find module 'hono' imported from worker.js:1:22; packages have to be bundled, for instance with esbuild --bundle --format=esm"),
+    ("import './lib/a';\n", "Cannot find module './lib/a' imported from worker.js:1:8; did you mean './lib/a.js'?"),
+    ("import fs from 'node:fs';\n", "Cannot find module 'node:fs' imported from worker.js:1:16; of the modules of Node.js there is node:async_hooks only"),
+    ("export function fetch() {}", "the main module has no handler: there is no default export; expected export default { fetch(request, env, ctx)"),
+    ("export default () => new Response();", "the main module has no handler: the default export is a function or class, not an object"),
+    ("export default { handle() {}, scheduled() {} };", "the default export has no fetch function, but handle, scheduled; expected"),
+    ("export default { fetch: 'x' };", "the default export's fetch is of type string, not a function"),
+])
+def test_module_that_cannot_be_loaded_says_what_to_do(start, source, words):
+    skepd = start({"a": {"files": {"worker.js": source, "lib/a.js": ""}}})
+    assert skepd.get("a").code == "boot_failed"
+    skepd.wait_log(re.escape(words))

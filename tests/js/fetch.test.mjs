@@ -33,7 +33,7 @@ test("what cannot be fetched says so", () => {
         "tenants call each other by bindings (env.NAME.fetch)");
     assert.deepEqual(others, [
         "TypeError: fetch failed: data:x: the data: URL is malformed", "TypeError: fetch failed: ftp://a/: the scheme ftp cannot be fetched",
-        "TypeError: fetch failed: blob:null/1: there is no such object URL", "TypeError: Request: 1 argument required, but only 0 present.",
+        "TypeError: fetch failed: blob:null/1: there is no such object URL", "TypeError: fetch: 1 argument required, but only 0 present.",
         "TypeError: Request: '/x' is not a valid URL.", "RangeError: stop", "AbortError: This operation was aborted",
     ]);
 });

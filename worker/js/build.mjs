@@ -95,6 +95,21 @@ exports.DOMString = (value, options) => toText(DOMString(value, options));`;
     },
 };
 
+// Classes of interfaces keep their names, which V8 has in the message for a call without `new`: anonymous ones are named by a
+// property, which esbuild does not shorten. They stand at the left margin, and end with a brace there.
+const interfaceNames = {
+    name: "skep-interface-names",
+    setup(build) {
+        build.onLoad({ filter: /[\\/]src[\\/][^\\/]+\.js$/, namespace: "file" }, async (args) => {
+            const code = await readFile(args.path, "utf8");
+            const contents = code.replace(/^(export )?class (\w+)( extends \w+)? \{$([^]*?)^\}$/gm, (all, exported = "", name, base = "", body) =>
+                code.includes(`defineInterface(${name},`) ?
+                    `${exported}const { ${name} } = { ${name}: class${base} {${body}} };` : all);
+            return { contents, loader: "js" };
+        });
+    },
+};
+
 // import { load } from "lazy:./folder/main.js": load() evaluates that module, and what it imports
 // of its folder and of libraries, and returns what it has called provide() with. Until then the
 // folder costs an isolate nothing: it is a script of its own, a "part" behind the main script (see
@@ -304,7 +319,7 @@ try {
         inject: ["src/lib/absent_globals.js", "src/lib/captured.js"],
         define: captured,
         outfile: path.resolve(out),
-        plugins: [lazyFolders, replacements],
+        plugins: [lazyFolders, replacements, interfaceNames],
     });
     const texts = [await readFile(out, "utf8")];
     for (const name of [...parts.keys()].sort()) {

@@ -51,7 +51,7 @@ export class AbortSignal extends EventTarget {
 
     constructor(token = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("AbortSignal: Illegal constructor; use new AbortController().signal, AbortSignal.timeout() or AbortSignal.any()");
         }
         super();
     }

@@ -7,9 +7,9 @@ import { ObjectDefineProperty, Uint8Array } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
 import { requireArguments, toText } from "./webidl.js";
 
-function checked(result) {
+function checked(result, message) {
     if (result === undefined) {
-        throw new DOMException("The string is not correctly encoded.", "InvalidCharacterError");
+        throw new DOMException(message, "InvalidCharacterError");
     }
     return result;
 }
@@ -17,12 +17,12 @@ function checked(result) {
 export const base64Functions = {
     atob(data) {
         requireArguments(arguments.length, 1, "atob");
-        return checked(atob(toText(data)));
+        return checked(atob(toText(data)), "atob: parameter 1 is not base64.");
     },
 
     btoa(data) {
         requireArguments(arguments.length, 1, "btoa");
-        return checked(btoa(toText(data)));
+        return checked(btoa(toText(data)), "btoa: parameter 1 has a character above U+00FF; encode it first, with TextEncoder.");
     },
 };
 

@@ -97,7 +97,7 @@ class Fetcher {
 
     constructor(token, binding) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("Fetcher: Illegal constructor");
         }
         this.#binding = binding;
     }

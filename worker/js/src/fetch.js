@@ -15,6 +15,7 @@ import {
     Request, requestBody, requestList, requestMethod, requestObject, requestSignal, requestUrl,
 } from "./request.js";
 import { createFetched } from "./response.js";
+import { requireArguments } from "./webidl.js";
 
 const failed = (url, why) => new TypeError(`fetch failed: ${StringPrototypeSlice(url, 0, 200)}: ${why}`);
 
@@ -98,8 +99,8 @@ export const fetchFunctions = {
     fetch(input, init = undefined) {
         let request;
         try {
-            // Without an argument the constructor says what is missing.
-            request = arguments.length === 0 ? new Request() : new Request(input, init);
+            requireArguments(arguments.length, 1, "fetch");
+            request = new Request(input, init);
         } catch (error) {
             return PromiseReject(error);
         }

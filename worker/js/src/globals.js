@@ -21,7 +21,7 @@ export class Performance extends EventTarget {
 
     constructor(token = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("Performance: Illegal constructor");
         }
         super();
     }
@@ -80,7 +80,7 @@ export class Navigator {
 
     constructor(token = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("Navigator: Illegal constructor");
         }
     }
     get userAgent() {

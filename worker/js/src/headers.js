@@ -183,14 +183,14 @@ function appendChecked(list, name, value, guard) {
 // Appends HeadersInit to list, as far as the guard, NONE or NO_CORS, allows.
 export function fillList(list, init, guard = NONE) {
     if (!isObject(init)) {
-        throw new TypeError("Headers: the init value is not an object or a sequence of pairs.");
+        throw new TypeError(`Headers: parameter 1 is of type ${init === null ? "null" : typeof init}, not an object of names and values or a sequence of pairs.`);
     }
     const method = iteratorMethod(init);
     if (method === undefined) {
         // Web IDL converts all of a record before any of it is used.
         const pairs = newList();
         forEachOwn(init, toName, (name, value) => {
-            listAppend(pairs, name, toByteString(value, "Headers"));
+            listAppend(pairs, name, toByteString(value, "Headers: the value", name));
         });
         for (let i = 0; i < pairs.length; i += 2) {
             appendChecked(list, pairs[i], pairs[i + 1], guard);
@@ -204,23 +204,23 @@ export function fillList(list, init, guard = NONE) {
     const pairs = newList();
     forEachOf(init, method, (pair) => {
         if (!isObject(pair) || iteratorMethod(pair) === undefined) {
-            throw new TypeError("Headers: an item of the init sequence is not a sequence.");
+            throw new TypeError(`Headers: item ${pairs.length} of the sequence is not a pair of name and value.`);
         }
         const items = newList();
         forEachOf(pair, iteratorMethod(pair), (item) => {
-            items[items.length] = toByteString(item, "Headers");
+            items[items.length] = toByteString(item, items.length === 0 ? "Headers: a name" : "Headers: the value", items[0]);
         });
         pairs[pairs.length] = items;
     });
     for (let i = 0; i < pairs.length; i++) {
         if (pairs[i].length !== 2) {
-            throw new TypeError("Headers: an item of the init sequence has not two parts.");
+            throw new TypeError(`Headers: item ${i} of the sequence has ${pairs[i].length} parts, not a name and a value.`);
         }
         appendChecked(list, pairs[i][0], pairs[i][1], guard);
     }
 }
 
-const toName = (name) => toByteString(name, "Headers");
+const toName = (name) => toByteString(name, "Headers: a name");
 
 // Appends the headers of source, of which names and values are normalised.
 export function copyGuarded(list, source, guard) {
@@ -253,8 +253,8 @@ export class Headers {
     append(name, value) {
         const list = this.#list;
         requireArguments(arguments.length, 2, "Headers.append");
-        name = toByteString(name, "Headers.append");
-        value = normalizeValue(toByteString(value, "Headers.append"));
+        name = toByteString(name, "Headers.append: the name");
+        value = normalizeValue(toByteString(value, "Headers.append: the value", name));
         name = normalizeName(name);
         this.#change();
         appendGuarded(list, name, value, this.#guard);
@@ -264,7 +264,7 @@ export class Headers {
     delete(name) {
         const list = this.#list;
         requireArguments(arguments.length, 1, "Headers.delete");
-        name = normalizeName(toByteString(name, "Headers.delete"));
+        name = normalizeName(toByteString(name, "Headers.delete: the name"));
         this.#change();
         if (this.#guard === NO_CORS && !isSafelistedName(name) && !isPrivilegedName(name)) {
             return;
@@ -276,7 +276,7 @@ export class Headers {
     get(name) {
         const list = this.#list;
         requireArguments(arguments.length, 1, "Headers.get");
-        return listGet(list, normalizeName(toByteString(name, "Headers.get")));
+        return listGet(list, normalizeName(toByteString(name, "Headers.get: the name")));
     }
 
     getSetCookie() {
@@ -296,14 +296,14 @@ export class Headers {
     has(name) {
         const list = this.#list;
         requireArguments(arguments.length, 1, "Headers.has");
-        return listHas(list, normalizeName(toByteString(name, "Headers.has")));
+        return listHas(list, normalizeName(toByteString(name, "Headers.has: the name")));
     }
 
     set(name, value) {
         const list = this.#list;
         requireArguments(arguments.length, 2, "Headers.set");
-        name = toByteString(name, "Headers.set");
-        value = normalizeValue(toByteString(value, "Headers.set"));
+        name = toByteString(name, "Headers.set: the name");
+        value = normalizeValue(toByteString(value, "Headers.set: the value", name));
         name = normalizeName(name);
         this.#change();
         if (this.#guard === NO_CORS && !isSafelisted(name, value)) {

@@ -63,6 +63,10 @@ const forms = [
 
 // message: the first line of an error's stack. Returns a line for the log, with its newline before it, or "".
 export function missingAdvice(message) {
+    if (StringPrototypeIndexOf(message, "TypeError: Cannot read private member #") === 0 ||
+        StringPrototypeIndexOf(message, "TypeError: Cannot read properties of undefined (reading '#") === 0) {
+        return "\n(a method or a property was used on another object than its own: call object.method(), not a copy of the method)";
+    }
     for (let i = 0; i < forms.length; i++) {
         const before = forms[i][0];
         const end = message.length - forms[i][1].length;

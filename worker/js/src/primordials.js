@@ -47,6 +47,7 @@ export const ArrayIteratorPrototype = Object.getPrototypeOf([][Symbol.iterator](
 export const IteratorPrototype = Object.getPrototypeOf(ArrayIteratorPrototype);
 
 export const StringFromCharCode = String.fromCharCode;
+export const NumberPrototypeToString = uncurryThis(Number.prototype.toString);
 export const StringPrototypeCharCodeAt = uncurryThis(String.prototype.charCodeAt);
 export const StringPrototypeIncludes = uncurryThis(String.prototype.includes);
 export const StringPrototypeIndexOf = uncurryThis(String.prototype.indexOf);

@@ -4,12 +4,13 @@
 // that interface objects and their members have.
 import {
     ArrayBufferIsView, ArrayBufferPrototypeGetResizable, DataViewPrototypeGetBuffer, FunctionPrototypeCall, IteratorPrototype, MathTrunc, NumberIsFinite,
+    NumberPrototypeToString,
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectGetOwnPropertyNames,
     ObjectSetPrototypeOf, RangeError, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
-    StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
+    StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeToUpperCase, StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
     TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetTag, isArrayBuffer, isObject,
 } from "./primordials.js";
-import { isLatin1, utf8Encode } from "./native.js";
+import { head, isLatin1, utf8Encode } from "./native.js";
 import { nameInterface } from "./platform.js";
 
 export function requireArguments(count, needed, name) {
@@ -24,6 +25,7 @@ export const illegalInvocation = () => new TypeError("Illegal invocation");
 // UTF-16 units of a text that the layer looks into. A look makes a rope flat first: half a gigabyte
 // of it ends the process.
 const MAX_TEXT = 2 ** 25;
+const MAX_SHOWN = 60; // units of a text in a message
 
 export const isLong = (string) => string.length > MAX_TEXT;
 
@@ -64,13 +66,22 @@ export function toDouble(value, name) {
     return number;
 }
 
-export function toByteString(value, name) {
+// name: the function and what the text is to it; key: that of a pair.
+export function toByteString(value, name, key = undefined) {
     const string = toText(value);
     if (!isLatin1(string)) {
-        throw new TypeError(`${name}: cannot convert to ByteString: ` +
-            "a character has a value greater than 255.");
+        throw notLatin1(string, key === undefined ? name : `${name} of '${head(key, MAX_SHOWN)}'`);
     }
     return string;
+}
+
+function notLatin1(string, name) {
+    let at = 0;
+    while (StringPrototypeCharCodeAt(string, at) < 256) {
+        at++;
+    }
+    const code = StringPrototypeToUpperCase(NumberPrototypeToString(StringPrototypeCharCodeAt(string, at), 16));
+    return new TypeError(`${name} cannot be a ByteString: its character ${at} is U+${StringPrototypeSlice(`000${code}`, -4)}, above U+00FF.`);
 }
 
 export function toUnsignedShort(value) {
@@ -90,7 +101,7 @@ function toInteger(value, modulus) {
 export function toUnsignedLongLongEnforced(value, name) {
     const number = MathTrunc(toNumber(value));
     if (!NumberIsFinite(number) || number < 0 || number > 0x1fffffffffffff) {
-        throw new TypeError(`${name}: the value is outside the range of an unsigned long long.`);
+        throw new TypeError(`${name}: the value is no integer from 0 to 9007199254740991.`);
     }
     return number + 0;
 }
@@ -100,7 +111,7 @@ export function toDictionary(value, name) {
         return undefined;
     }
     if (!isObject(value)) {
-        throw new TypeError(`${name}: cannot convert to dictionary.`);
+        throw new TypeError(`${name}: the options are of type ${typeof value}, not an object.`);
     }
     return value;
 }

@@ -23,7 +23,7 @@ const Crypto = class Crypto {
 
     constructor(token = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("Crypto: Illegal constructor");
         }
     }
     get subtle() {

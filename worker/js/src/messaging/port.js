@@ -95,7 +95,7 @@ const MessagePort = class MessagePort extends EventTarget {
 
     constructor(token = undefined, end = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("MessagePort: Illegal constructor; use new MessageChannel()");
         }
         super();
         this.#end = end;

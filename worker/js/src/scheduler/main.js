@@ -181,7 +181,7 @@ const Scheduler = class Scheduler {
 
     constructor(token = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("Scheduler: Illegal constructor");
         }
     }
 

@@ -18,8 +18,21 @@ const jwkAlg = (name, length) => `A${length}${StringPrototypeSlice(name, 4)}`;
 const isLength = (length) => length === 128 || length === 192 || length === 256;
 
 // bits: of the counter or the tag
-const run = (decrypt, key, data, iv, bits, aad) => done(
-    native.cipher(key, ciphers[keyAlgorithm(key).name], decrypt, data, iv, bits, aad));
+function run(decrypt, key, data, iv, bits, aad) {
+    const { name } = keyAlgorithm(key);
+    return done(native.cipher(key, ciphers[name], decrypt, data, iv, bits, aad), decrypt ?
+        `${name}: the data are not what was encrypted with this key and these parameters.` : `${name}: the operation failed.`);
+}
+
+const BLOCK = 16;
+
+function requireBlock(bytes, name) {
+    const length = TypedArrayPrototypeGetByteLength(bytes);
+    if (length !== BLOCK) {
+        throw operationError(`${name} has ${length} bytes, not ${BLOCK}.`);
+    }
+    return bytes;
+}
 
 const TAGS = [32, 64, 96, 104, 112, 120, 128];
 
@@ -36,8 +49,12 @@ const tagLength = (params) => {
 const cipher = (decrypt) => (params, key, data) => {
     switch (params.name) {
         case "AES-CBC":
-            return run(decrypt, key, data, params.iv);
+            return run(decrypt, key, data, requireBlock(params.iv, "AES-CBC: the iv"));
         case "AES-CTR":
+            requireBlock(params.counter, "AES-CTR: the counter");
+            if (params.length < 1 || params.length > 8 * BLOCK) {
+                throw operationError(`AES-CTR: length is ${params.length}, not 1 to ${8 * BLOCK}.`);
+            }
             return run(decrypt, key, data, params.counter, params.length);
         default:
             return run(decrypt, key, data, params.iv, tagLength(params), params.additionalData);

@@ -90,7 +90,7 @@ export const toArray = (list) => {
 
 export const CryptoKey = class CryptoKey {
     constructor() {
-        throw new TypeError("Illegal constructor");
+        throw new TypeError("CryptoKey: Illegal constructor; use crypto.subtle.generateKey() or importKey()");
     }
     get type() {
         return keyType(requireKey(this));

@@ -22,4 +22,4 @@ export const checked = (result, name, message) => {
     return result;
 };
 
-export const done = (result) => checked(result, "OperationError", "The operation failed.");
+export const done = (result, message = "The operation failed.") => checked(result, "OperationError", message);

@@ -74,8 +74,8 @@ const checkGeneration = (bits, e) => {
     }
 };
 
-const crypt = (params, key, data) => done(
-    native.oaep(key, hashNumber(keyAlgorithm(key).hash), data, params.label));
+const crypt = (params, key, data) => done(native.oaep(key, hashNumber(keyAlgorithm(key).hash), data, params.label),
+    "RSA-OAEP: the data are too long for the key, or are not what was encrypted for it with this label.");
 
 const scheme = (params) => params.name === "RSA-PSS" ? PSS : PKCS1;
 

@@ -90,7 +90,7 @@ export const SubtleCrypto = class SubtleCrypto {
 
     constructor(token = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("SubtleCrypto: Illegal constructor");
         }
     }
 

@@ -19,7 +19,7 @@ const PerformanceEntry = class PerformanceEntry {
 
     constructor(token = undefined, name = undefined, type = undefined, start = undefined, duration = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("PerformanceEntry: Illegal constructor");
         }
         this.#name = name;
         this.#type = type;
@@ -95,7 +95,7 @@ const PerformanceMeasure = class PerformanceMeasure extends PerformanceEntry {
 
     constructor(token = undefined, name = undefined, start = undefined, duration = undefined, detail = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("PerformanceMeasure: Illegal constructor");
         }
         super(internal, name, "measure", start, duration);
         this.#detail = cloneDetail(detail);

@@ -28,7 +28,7 @@ const PerformanceObserverEntryList = class PerformanceObserverEntryList {
 
     constructor(token = undefined, entries = undefined) {
         if (token !== internal) {
-            throw new TypeError("Illegal constructor");
+            throw new TypeError("PerformanceObserverEntryList: Illegal constructor");
         }
         this.#entries = entries;
     }
