@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -309,6 +310,21 @@ int manifest_read(const char *dir, uint32_t max_bytes, struct manifest **ret_man
     return 0;
 }
 
+/* Frees the files, if no other manifest shares them. */
+static void free_files(struct manifest *manifest)
+{
+    if (manifest->file_users) {
+        if (atomic_fetch_sub(manifest->file_users, 1) > 1)
+            return;
+        free(manifest->file_users);
+    }
+    for (unsigned i = 0; i < manifest->n_files; i++) {
+        free(manifest->files[i].path);
+        free(manifest->files[i].data);
+    }
+    free(manifest->files);
+}
+
 struct manifest *manifest_free(struct manifest *manifest)
 {
     if (!manifest)
@@ -319,10 +335,7 @@ struct manifest *manifest_free(struct manifest *manifest)
         free(manifest->env[i].name);
         free(manifest->env[i].value);
     }
-    for (unsigned i = 0; i < manifest->n_files; i++) {
-        free(manifest->files[i].path);
-        free(manifest->files[i].data);
-    }
+    free_files(manifest);
     for (unsigned i = 0; i < TENANT_LEFT_OUT_MAX; i++)
         free(manifest->left_out[i]);
     manifest_free_bindings(manifest);
@@ -332,7 +345,6 @@ struct manifest *manifest_free(struct manifest *manifest)
     free(manifest->cordon);
     free(manifest->routes);
     free(manifest->env);
-    free(manifest->files);
     free(manifest);
     return NULL;
 }

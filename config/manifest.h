@@ -77,8 +77,10 @@ struct manifest {
         /* after_stop: reuse; false: an isolate in which JavaScript was stopped is replaced */
         reuse_after_stop;
     struct manifest_lines lines;
-    struct tenant_file *files; /* sorted by path */
+    struct tenant_file *files; /* sorted by path; never changed once they are read */
     unsigned n_files;
+    /* Owned by all manifests that share the files: their number. NULL: this one alone has them. */
+    _Atomic unsigned *file_users;
     /* Names of entries of the folder that do not belong to the tenant: other kinds of files, and
      * links. The first ones; hidden entries and node_modules are not counted. */
     char *left_out[TENANT_LEFT_OUT_MAX];
@@ -105,8 +107,21 @@ const struct binding *manifest_find_binding(const struct manifest *manifest, con
 /* Returns whether both serve the same: name, main, cordon, routes, env, bindings, callers, limits
  * and files, in their order. Lines and paths of origin do not count. */
 bool manifest_is_same(const struct manifest *a, const struct manifest *b);
-/* Copies a manifest with its files. 0 or -ENOMEM. */
-int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifest);
+
+/* The place that a comparison in parts has come to. All zero: it has not begun. */
+struct manifest_place {
+    bool has_begun;
+    unsigned file;
+    size_t at; /* in the file */
+};
+enum manifest_match { MANIFESTS_DIFFER, MANIFESTS_SAME, MANIFESTS_SAME_SO_FAR };
+/* Compares as manifest_is_same, but max_bytes of the files at the most. MANIFESTS_SAME_SO_FAR: call it again, with the same
+ * two and the place. */
+enum manifest_match manifest_compare_part(const struct manifest *a, const struct manifest *b,
+                                          size_t max_bytes, struct manifest_place *place);
+
+/* Copies a manifest; both share the files then, and may be freed in different threads. 0 or -ENOMEM. */
+int manifest_copy(struct manifest *manifest, struct manifest **ret_manifest);
 
 /* Checks one tenant against the config: its cordon exists, and allows what is `unlimited`, and so many
  * files. 0 or -EINVAL with errors filled. Done by manifest_read_all for each. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copies of a tenant's state, and whether two states are the same. Lines and paths of origin do not
+ * Copies of a tenant's state, which share its files, and whether two states are the same. Lines and paths of origin do not
  * count.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,24 +44,52 @@ static bool has_same_limits(const struct manifest *a, const struct manifest *b)
     return true;
 }
 
-static bool has_same_files(const struct manifest *a, const struct manifest *b)
+/* Compares the files but for their bytes. */
+static bool has_same_list_of_files(const struct manifest *a, const struct manifest *b)
 {
     if (a->n_files != b->n_files)
         return false;
     for (unsigned i = 0; i < a->n_files; i++)
-        if (strcmp(a->files[i].path, b->files[i].path) != 0 ||
-            a->files[i].size != b->files[i].size ||
-            memcmp(a->files[i].data, b->files[i].data, a->files[i].size) != 0)
+        if (strcmp(a->files[i].path, b->files[i].path) != 0 || a->files[i].size != b->files[i].size)
             return false;
     return true;
 }
 
-bool manifest_is_same(const struct manifest *a, const struct manifest *b)
+static bool is_same_but_bytes(const struct manifest *a, const struct manifest *b)
 {
     return strcmp(a->name, b->name) == 0 && strcmp(a->main, b->main) == 0 &&
            strcmp(a->cordon, b->cordon) == 0 && has_same_routes(a, b) && has_same_env(a, b) &&
            a->reuse_after_stop == b->reuse_after_stop && a->eval == b->eval &&
-           has_same_limits(a, b) && manifest_has_same_bindings(a, b) && has_same_files(a, b);
+           has_same_limits(a, b) && manifest_has_same_bindings(a, b) &&
+           has_same_list_of_files(a, b);
+}
+
+enum manifest_match manifest_compare_part(const struct manifest *a, const struct manifest *b,
+                                          size_t max_bytes, struct manifest_place *place)
+{
+    if (!place->has_begun && !is_same_but_bytes(a, b))
+        return MANIFESTS_DIFFER;
+    place->has_begun = true;
+    if (a->files == b->files) /* shared */
+        return MANIFESTS_SAME;
+    for (; place->file < a->n_files; place->file++, place->at = 0) {
+        const struct tenant_file *one = &a->files[place->file], *other = &b->files[place->file];
+        size_t left = one->size - place->at, part = left < max_bytes ? left : max_bytes;
+        if (memcmp(one->data + place->at, other->data + place->at, part) != 0)
+            return MANIFESTS_DIFFER;
+        place->at += part;
+        max_bytes -= part;
+        if (place->at < one->size)
+            return MANIFESTS_SAME_SO_FAR;
+    }
+    return MANIFESTS_SAME;
+}
+
+bool manifest_is_same(const struct manifest *a, const struct manifest *b)
+{
+    struct manifest_place place = { 0 };
+
+    return manifest_compare_part(a, b, SIZE_MAX, &place) == MANIFESTS_SAME;
 }
 
 /* ---- copy */
@@ -105,28 +134,22 @@ static int copy_env(const struct manifest *from, struct manifest *to)
     return 0;
 }
 
-static int copy_files(const struct manifest *from, struct manifest *to)
+static int share_files(struct manifest *from, struct manifest *to)
 {
-    to->files = calloc(from->n_files + 1, sizeof *to->files);
-    if (!to->files)
-        return -ENOMEM;
-    for (unsigned i = 0; i < from->n_files; i++) {
-        const struct tenant_file *file = &from->files[i];
-        struct tenant_file *copy = &to->files[to->n_files++];
-        copy->size = file->size;
-        copy->data = malloc(file->size + 1);
-        if (!copy->data)
+    if (!from->file_users) {
+        from->file_users = malloc(sizeof *from->file_users);
+        if (!from->file_users)
             return -ENOMEM;
-        memcpy(copy->data, file->data, file->size);
-        copy->data[file->size] = '\0';
-        int r = copy_text(file->path, &copy->path);
-        if (r < 0)
-            return r;
+        atomic_init(from->file_users, 1);
     }
+    (void) atomic_fetch_add(from->file_users, 1);
+    to->file_users = from->file_users;
+    to->files = from->files;
+    to->n_files = from->n_files;
     return 0;
 }
 
-int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifest)
+int manifest_copy(struct manifest *manifest, struct manifest **ret_manifest)
 {
     _cleanup_(manifest_cleanup) struct manifest *copy = calloc(1, sizeof *copy);
 
@@ -150,7 +173,7 @@ int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifes
     if (r == 0)
         r = manifest_copy_bindings(manifest, copy);
     if (r == 0)
-        r = copy_files(manifest, copy);
+        r = share_files(manifest, copy);
     if (r < 0)
         return r;
     *ret_manifest = TAKE_PTR(copy);

@@ -357,6 +357,29 @@ static int start_service(struct skepd *skepd)
 
 /* ---- running */
 
+static void release_manifest(void *what)
+{
+    (void) manifest_free(what);
+}
+
+static void dispose(void *owner, struct manifest *manifest)
+{
+    const struct skepd *skepd = owner;
+
+    reader_release(skepd->reader, release_manifest, manifest);
+}
+
+static int make_tenants(struct skepd *skepd)
+{
+    int r = tenants_new(skepd->config, &skepd->record, &skepd->tenants);
+
+    if (r < 0)
+        return r;
+    skepd->tenants->dispose = dispose;
+    skepd->tenants->disposer = skepd;
+    return 0;
+}
+
 static int set_up(struct skepd *skepd, const struct arguments *arguments)
 {
     bool is_whole = false;
@@ -366,7 +389,7 @@ static int set_up(struct skepd *skepd, const struct arguments *arguments)
         r = start_helpers(skepd);
     if (r < 0)
         return r;
-    r = tenants_new(skepd->config, &skepd->record, &skepd->tenants);
+    r = make_tenants(skepd);
     if (r == 0)
         r = make_placements(skepd);
     if (r == 0)

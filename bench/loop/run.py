@@ -17,7 +17,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 
 from client import Connection  # noqa: E402
-from harness import Skepd, free_port, script, wait_for  # noqa: E402
+from harness import Skepd, cordon, free_port, script, wait_for  # noqa: E402
 from scrape import scrape  # noqa: E402
 
 HONEST = script('return new Response("honest");')
@@ -118,6 +118,25 @@ def reload_large(folder, _):
     )
 
 
+def reload_same(folder, _):
+    """One tenant with 200 MiB of files, which are compared: they are the same, or one has another last byte."""
+    data = {f"data{i}.txt": "x" * (50 << 20) for i in range(4)}
+    for what in ("the same", "with another last byte"):
+        (folder / what).mkdir()
+        case = Case(
+            folder / what, {"large": {"files": {"worker.js": say("one"), **data}}}, cordons=[cordon(files_mib=256)]
+        )
+        if what != "the same":
+            with (case.skepd.tenants_folder / "large" / "data3.txt").open("r+b") as file:
+                file.seek(-1, os.SEEK_END)
+                file.write(b"y")
+
+        def reload(case=case):
+            assert case.skepd.skep("reload").returncode == 0
+
+        case.report(f"reload of 200 MiB, {what}", case.meanwhile(reload, 1))
+
+
 def rollback_cold(folder, _):
     state = folder / "state"
     case = Case(folder, {}, state=str(state))
@@ -172,6 +191,7 @@ CASES = {
     "undisturbed": undisturbed,
     "reload": reload_many,
     "large": reload_large,
+    "same": reload_same,
     "rollback": rollback_cold,
     "many": many_tenants,
     "flood": log_flood,

@@ -140,7 +140,8 @@ static struct boot_reading *reading_free(struct boot_reading *reading)
 {
     if (!reading)
         return NULL;
-    (void) manifest_free(reading->manifest);
+    if (reading->manifest)
+        tenants_dispose(reading->deploys->with.tenants, reading->manifest);
     config_errors_done(&reading->errors);
     free(reading->dir);
     free(reading->state);

@@ -11,12 +11,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
 
 #define END_WAIT_MS 1000
+#define RELEASES_MAX 1000 /* jobs under way: far fewer than the pipes take */
 
 struct reader {
     int jobs[2], results[2]; /* read end, write end */
@@ -83,6 +85,42 @@ void reader_run(struct reader *reader, struct reader_job *job)
     }
     job->work(job);
     job->done(job, false);
+}
+
+struct releasing {
+    struct reader_job job;
+    void (*release)(void *what);
+    void *what;
+};
+
+static void do_release(struct reader_job *job)
+{
+    const struct releasing *releasing = (const struct releasing *) job;
+
+    releasing->release(releasing->what);
+}
+
+static void release_done(struct reader_job *job, bool is_end)
+{
+    (void) is_end;
+    free(job);
+}
+
+void reader_release(struct reader *reader, void (*release)(void *what), void *what)
+{
+    bool is_free = reader && reader->has_thread && reader->n_under_way < RELEASES_MAX;
+    struct releasing *releasing = is_free ? malloc(sizeof *releasing) : NULL;
+
+    if (!releasing) {
+        release(what);
+        return;
+    }
+    *releasing = (struct releasing){
+        .job = { .work = do_release, .done = release_done },
+        .release = release,
+        .what = what,
+    };
+    reader_run(reader, &releasing->job);
 }
 
 int reader_start(struct reader *reader)

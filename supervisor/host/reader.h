@@ -36,3 +36,7 @@ int reader_start(struct reader *reader);
 /* Runs a job, which it owns from now on. Without a reader, or before its thread, all of the job is
  * done in this call. */
 void reader_run(struct reader *reader, struct reader_job *job);
+
+/* Has the thread free something that takes long to free. release: knows nothing but its argument. Without a reader, before its
+ * thread, out of memory, or behind many jobs, it is freed in this call. */
+void reader_release(struct reader *reader, void (*release)(void *what), void *what);

@@ -36,7 +36,14 @@ struct reload_walk {
     struct manifest_set *set; /* borrowed; emptied on the way */
     enum { RELOAD_BEGINNING, RELOAD_REMOVING, RELOAD_RENEWING, RELOAD_ADDING } stage;
     struct tenant_cursor tenants; /* cursor of the tenants that are there */
-    unsigned added;               /* number of tenants of the set that were added */
+    /* The tenant whose files are being compared; it may go meanwhile, or get another version. */
+    struct {
+        struct manifest *
+            *slot; /* borrowed; its manifest in the set; NULL: no comparison is under way */
+        uint32_t version;
+        struct manifest_place place;
+    } comparing;
+    unsigned added; /* number of tenants of the set that were added */
 };
 
 /* Changes the tenants to those of set, with the limits of the new config, for about cpu_ns of

@@ -248,6 +248,8 @@ static struct reload_run *run_free(struct reload_run *run)
     tenant_cursor_close(&run->walk.tenants);
     askers_done(&run->askers);
     askers_done(&run->later);
+    for (unsigned i = 0; i < run->set.count; i++)
+        tenants_dispose(run->reload->with.tenants, TAKE_PTR(run->set.items[i]));
     manifest_set_done(&run->set);
     (void) config_free(run->next);
     reload_report_done(&run->report);

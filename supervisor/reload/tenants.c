@@ -15,6 +15,9 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
 
+/* Bytes of files that are compared between two looks at the clock. */
+#define COMPARE_PART_BYTES ((size_t) 256 << 10)
+
 struct reload_waiting {
     LIST_ENTRY(reload_waiting) entry;
     struct manifest *manifest; /* owned */
@@ -76,7 +79,7 @@ static void drop_deployed(const struct reload *reload, struct manifest_set *set,
                           "differently",
                           manifest->name);
         forget_folder(set, manifest);
-        set->items[i] = manifest_free(manifest);
+        tenants_dispose(reload->with.tenants, TAKE_PTR(set->items[i]));
     }
 }
 
@@ -174,20 +177,20 @@ static void install_or_wait(struct reload *reload, struct manifest *manifest, en
     if (r == -EEXIST && wait_for_route(reload, manifest, kind) == 0)
         return;
     failure_add_to(&failure, manifest->file, &report->tenant_errors);
-    (void) manifest_free(manifest);
+    tenants_dispose(reload->with.tenants, manifest);
 }
 
-static void forget(struct reload_waiting *waiting)
+static void forget(const struct reload *reload, struct reload_waiting *waiting)
 {
     LIST_REMOVE(waiting, entry);
-    (void) manifest_free(waiting->manifest);
+    tenants_dispose(reload->with.tenants, waiting->manifest);
     free(waiting);
 }
 
 void reload_tenants_forget(struct reload *reload)
 {
     while (!LIST_EMPTY(&reload->waits.list))
-        forget(LIST_FIRST(&reload->waits.list));
+        forget(reload, LIST_FIRST(&reload->waits.list));
     if (reload->waits.second)
         event_free(TAKE_PTR(reload->waits.second));
 }
@@ -213,7 +216,7 @@ static void settle_waiting(struct reload *reload, struct reload_report *report)
             note(report, waiting->manifest->name, waiting->kind);
             waiting->manifest = NULL; /* owned by the tenant now */
         }
-        forget(waiting);
+        forget(reload, waiting);
     }
 }
 
@@ -256,25 +259,55 @@ static void renew_limits(struct tenant *tenant, struct reload_report *report)
         report->unchanged++;
 }
 
-/* Renews a tenant. slot: its manifest in the set; NULL: there is none, or it is broken. */
-static void renew(struct reload *reload, struct tenant *tenant, struct manifest **slot,
-                  struct reload_report *report)
+/* Returns the version that the tenant's folder is compared with. */
+static const struct version *last_version(const struct tenant *tenant)
 {
-    const struct version *last = tenant->candidate ? tenant->candidate : tenant->version;
+    return tenant->candidate ? tenant->candidate : tenant->version;
+}
 
+/* Compares the next part of the files. */
+static enum manifest_match compare_part(const struct manifest *manifest, const struct version *last,
+                                        struct reload_walk *walk)
+{
+    if (walk->comparing.version != last->id) {
+        walk->comparing.version = last->id;
+        walk->comparing.place = (struct manifest_place){ 0 };
+    }
+    return manifest_compare_part(manifest, last->manifest, COMPARE_PART_BYTES,
+                                 &walk->comparing.place);
+}
+
+static void keep(struct reload *reload, struct tenant *tenant, struct manifest **slot,
+                 struct reload_report *report)
+{
+    _cleanup_free_ char *dir = folder_of(*slot);
+
+    if (dir)
+        tenant_set_dir(tenant, dir);
+    tenants_dispose(reload->with.tenants, TAKE_PTR(*slot));
+    renew_limits(tenant, report);
+}
+
+/* Renews a tenant, or compares a part of its files: walk->comparing.slot is set then. slot: its manifest in the set;
+ * NULL: there is none, or it is broken. */
+static void renew(struct reload *reload, struct tenant *tenant, struct manifest **slot,
+                  struct reload_walk *walk, struct reload_report *report)
+{
     if (!slot || !is_of_folder(reload, tenant)) {
         renew_limits(tenant, report);
         return;
     }
-    if (!manifest_is_same(*slot, last->manifest)) {
+    switch (compare_part(*slot, last_version(tenant), walk)) {
+    case MANIFESTS_SAME_SO_FAR:
+        walk->comparing.slot = slot;
+        break;
+    case MANIFESTS_SAME:
+        keep(reload, tenant, slot, report);
+        break;
+    case MANIFESTS_DIFFER:
         install_or_wait(reload, TAKE_PTR(*slot), RELOAD_CHANGED, report);
-        return;
+        break;
     }
-    _cleanup_free_ char *dir = folder_of(*slot);
-    if (dir)
-        tenant_set_dir(tenant, dir);
-    *slot = manifest_free(*slot);
-    renew_limits(tenant, report);
 }
 
 /* ---- the tenants' part, in steps */
@@ -288,15 +321,26 @@ static bool is_over(const struct pace *pace)
     return io_clock_ns(CLOCK_THREAD_CPUTIME_ID) >= pace->until_ns;
 }
 
-static void remove_or_renew(struct reload *reload, struct tenant *tenant,
-                            const struct reload_walk *walk, struct reload_report *report)
+static void remove_or_renew(struct reload *reload, struct tenant *tenant, struct reload_walk *walk,
+                            struct reload_report *report)
 {
     if (walk->stage == RELOAD_RENEWING) {
-        renew(reload, tenant, manifest_set_find(walk->set, tenant->name), report);
+        renew(reload, tenant, manifest_set_find(walk->set, tenant->name), walk, report);
     } else if (is_removed(reload, tenant, walk->set)) {
         note(report, tenant->name, RELOAD_REMOVED);
         versions_remove(tenant);
     }
+}
+
+/* Returns the tenant whose comparison is under way, else the next one; NULL: there is none. */
+static struct tenant *next_tenant(const struct reload *reload, struct reload_walk *walk)
+{
+    struct manifest **slot = walk->comparing.slot;
+    struct tenant *tenant =
+        slot ? tenant_find(reload->with.tenants, (*slot)->name, strlen((*slot)->name)) : NULL;
+
+    walk->comparing.slot = NULL;
+    return tenant ? tenant : tenant_cursor_take(&walk->tenants);
 }
 
 /* Removes or renews the tenants that are there. Returns whether all have had their turn. */
@@ -308,7 +352,7 @@ static bool visit_tenants(struct reload *reload, struct reload_walk *walk,
     if (!walk->tenants.tenants)
         tenant_cursor_open(&walk->tenants, reload->with.tenants);
     while (!is_over(pace)) {
-        tenant = tenant_cursor_take(&walk->tenants);
+        tenant = next_tenant(reload, walk);
         if (!tenant) {
             tenant_cursor_close(&walk->tenants);
             return true;

@@ -12,8 +12,12 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "config/tenant_files.h"
 #include "supervisor/tenants/router.h"
 #include "supervisor/tenants/unserved.h"
+
+#define DISPOSE_BYTES \
+    ((size_t) 4 << 20) /* files that are freed at once: in less than a millisecond */
 
 int tenants_new(const struct config *config, struct record *record, struct tenants **ret_tenants)
 {
@@ -54,6 +58,14 @@ struct tenants *tenants_free(struct tenants *tenants)
 
 /* ---- versions */
 
+void tenants_dispose(const struct tenants *tenants, struct manifest *manifest)
+{
+    if (manifest && tenants->dispose && tenant_files_bytes(manifest) > DISPOSE_BYTES)
+        tenants->dispose(tenants->disposer, manifest);
+    else
+        (void) manifest_free(manifest);
+}
+
 struct version *version_ref(struct version *version)
 {
     version->refs++;
@@ -65,7 +77,7 @@ struct version *version_unref(struct version *version)
     if (version && --version->refs == 0) {
         version->tenant->n_versions--;
         callers_free(version);
-        (void) manifest_free(version->manifest);
+        tenants_dispose(version->tenant->tenants, version->manifest);
         free(version);
     }
     return NULL;

@@ -159,6 +159,8 @@ struct tenants {
     struct router *router;
     void (*on_failing)(void *owner); /* see tenants_watch */
     void *watcher;
+    void (*dispose)(void *owner, struct manifest *manifest); /* see tenants_dispose */
+    void *disposer;
     uint64_t last_number;
     uint32_t last_version;
     uint32_t last_placement;
@@ -199,6 +201,10 @@ bool tenant_is_failing(const struct tenant *tenant);
 /* Sets the function to call when a tenant with a standby is failing. A request is being answered then, so the function
  * may only note that. owner is borrowed. NULL: no function any more. */
 void tenants_watch(struct tenants *tenants, void (*on_failing)(void *owner), void *owner);
+
+/* Frees the manifest; one with many bytes of files in another thread, if main.c has set dispose, which takes it over:
+ * the kernel needs some 0.1 ms for a MiB. NULL is allowed. */
+void tenants_dispose(const struct tenants *tenants, struct manifest *manifest);
 
 struct version *version_ref(struct version *version);
 struct version *version_unref(struct version *version); /* returns NULL */

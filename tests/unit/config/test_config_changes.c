@@ -214,6 +214,7 @@ static void test_copy_of_a_tenant_is_the_same(void **state)
     assert_true(manifest_is_same(one, copy));
     assert_string_equal(copy->file, one->file);
     assert_true(copy->routes[1].is_suffix);
+    assert_ptr_equal(copy->files, one->files); /* shared, as they may be large */
     manifest_free(one);
     assert_string_equal(copy->env[1].value, "d");
     assert_string_equal(copy->files[0].data, "code");
@@ -246,6 +247,29 @@ static void test_tenant_that_differs_in_anything_is_not_the_same(void **state)
     manifest_free(one);
 }
 
+static void test_tenants_are_compared_in_parts(void **state)
+{
+    struct manifest *one = tenant(TENANT), *other = tenant(TENANT),
+                    *third = tenant("name: b\nmain: a.js\n");
+    struct manifest_place place = { 0 };
+
+    (void) state;
+    for (size_t at = 1; at < one->files[0].size; at++) {
+        assert_int_equal(manifest_compare_part(one, other, 1, &place), MANIFESTS_SAME_SO_FAR);
+        assert_int_equal(place.at, at);
+    }
+    assert_int_equal(manifest_compare_part(one, other, 1, &place), MANIFESTS_SAME);
+    place = (struct manifest_place){ 0 };
+    other->files[0].data[other->files[0].size - 1] ^= 1;
+    assert_int_equal(manifest_compare_part(one, other, 1, &place), MANIFESTS_SAME_SO_FAR);
+    assert_int_equal(manifest_compare_part(one, other, SIZE_MAX, &place), MANIFESTS_DIFFER);
+    place = (struct manifest_place){ 0 };
+    assert_int_equal(manifest_compare_part(one, third, 1, &place), MANIFESTS_DIFFER);
+    manifest_free(one);
+    manifest_free(other);
+    manifest_free(third);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_value_of_any_length_is_told),
         cmocka_unit_test(test_copy_of_a_tenant_is_the_same),
         cmocka_unit_test(test_tenant_that_differs_in_anything_is_not_the_same),
+        cmocka_unit_test(test_tenants_are_compared_in_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

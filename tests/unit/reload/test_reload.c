@@ -4,6 +4,7 @@
  * and time that it moves. Nothing above reload/ is linked.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -584,6 +585,151 @@ static void test_files_of_a_large_version_go_to_the_worker_in_parts(void **state
     assert_in_range(turns, LARGE_BYTES / FRAME_MAX_BYTES, 1000);
 }
 
+/* ---- large files */
+
+#define COMPARED_BYTES (12U << 20)
+#define COMPARED_STEP_NS 500000 /* how long a look takes: a few in each step of 2 ms */
+#define COMPARED_TURNS_LEAST 8
+
+/* Writes a file of the tenant with that last byte. */
+static void write_compared(const char *name, char last)
+{
+    char *text = malloc(COMPARED_BYTES + 1), path[64];
+
+    assert_non_null(text);
+    memset(text, ' ', COMPARED_BYTES);
+    text[COMPARED_BYTES - 1] = last;
+    text[COMPARED_BYTES] = '\0';
+    (void) snprintf(path, sizeof path, "tenants/%s/large.txt", name);
+    floors_write(path, text);
+    free(text);
+}
+
+/* Reloads with turns of the loop between the steps. meanwhile: called after the second turn; may be NULL. Returns the number of
+ * turns. */
+static unsigned reload_in_turns(void (*meanwhile)(void))
+{
+    struct reader *reader = NULL;
+    unsigned turns = 0;
+
+    reload = reload_free(reload);
+    assert_int_equal(reader_new(floors.heart.base, &reader), 0);
+    make_reload(reader);
+    clock_set_thread_step(COMPARED_STEP_NS);
+    memset(&said, 0, sizeof said);
+    assert_int_equal(ask(), 0);
+    for (; said.done == 0; turns++) {
+        assert_in_range(turns, 0, 1000);
+        if (turns == 2 && meanwhile)
+            meanwhile();
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    }
+    clock_set_thread_step(0);
+    assert_true(said.is_applied);
+    reload = reload_free(reload);
+    reader = reader_free(reader);
+    make_reload(NULL);
+    return turns;
+}
+
+static void test_large_files_are_compared_in_parts(void **state)
+{
+    (void) state;
+    write_compared("a", 'a');
+    reload_all();
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    assert_in_range(reload_in_turns(NULL), COMPARED_TURNS_LEAST, 1000);
+    assert_int_equal(said.unchanged, 2);
+    write_compared("a", 'b');
+    assert_in_range(reload_in_turns(NULL), COMPARED_TURNS_LEAST, 1000);
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    assert_int_equal(said.unchanged, 1);
+}
+
+static void remove_compared(void)
+{
+    versions_remove(floors_tenant("a"));
+}
+
+static void replace_compared(void)
+{
+    assert_int_equal(floors_install("name: a\nmain: a.js\ncordon: many\n"), 0);
+}
+
+static void test_tenant_changes_while_its_files_are_compared(void **state)
+{
+    (void) state;
+    write_compared("a", 'a');
+    reload_all();
+    (void) reload_in_turns(remove_compared);
+    assert_int_equal(said.n[RELOAD_ADDED], 1);
+    assert_int_equal(said.unchanged, 1);
+    assert_non_null(floors_tenant("a"));
+    (void) reload_in_turns(replace_compared);
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    assert_int_equal(said.unchanged, 1);
+    (void) reload_in_turns(NULL);
+    assert_int_equal(said.unchanged, 2);
+}
+
+/* Another limit makes another version of the same files. */
+static void test_large_files_are_not_copied_for_other_limits(void **state)
+{
+    const struct tenant_file *files;
+
+    (void) state;
+    write_compared("a", 'a');
+    reload_all();
+    serve("a");
+    files = floors_tenant("a")->version->manifest->files;
+    floors_write_config(CONFIG "limits: { maximum: { cpu_ms: 49 } }\n");
+    reload_all();
+    assert_int_equal(floors_tenant("a")->candidate->limits.cpu_ms, 49);
+    assert_ptr_equal(floors_tenant("a")->candidate->manifest->files, files);
+}
+
+static struct {
+    struct reader *reader;
+    pthread_t thread;
+    unsigned disposed, released;
+} large;
+
+static void release_large(void *what)
+{
+    large.released += !pthread_equal(pthread_self(), large.thread);
+    (void) manifest_free(what);
+}
+
+static void dispose_large(void *owner, struct manifest *manifest)
+{
+    (void) owner;
+    large.disposed++;
+    reader_release(large.reader, release_large, manifest);
+}
+
+static void test_large_files_are_freed_in_another_thread(void **state)
+{
+    (void) state;
+    write_tenant("c", "");
+    write_compared("c", 'a');
+    reload_all();
+    memset(&large, 0, sizeof large);
+    large.thread = pthread_self();
+    large.reader = played_reader_on_cold_disk(floors.heart.base);
+    floors.heart.tenants->dispose = dispose_large;
+    reload_all();
+    assert_int_equal(said.unchanged, 3);
+    assert_int_equal(large.disposed, 1); /* the files that were read again */
+    versions_remove(floors_tenant("c"));
+    floors_pass(2000);                   /* until it is swept up */
+    assert_int_equal(large.disposed, 2); /* the tenant's version is disposed of, too */
+    assert_int_equal(large.released, 0);
+    played_disk_answers();
+    assert_int_equal(large.released, 2);
+    floors.heart.tenants->dispose = NULL;
+    large.reader = reader_free(large.reader);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -608,6 +754,10 @@ int main(void)
         TEST(test_no_turn_of_the_loop_changes_more_tenants_than_its_time_allows),
         TEST(test_requests_are_served_while_a_disk_is_waited_for),
         TEST(test_files_of_a_large_version_go_to_the_worker_in_parts),
+        TEST(test_large_files_are_compared_in_parts),
+        TEST(test_tenant_changes_while_its_files_are_compared),
+        TEST(test_large_files_are_not_copied_for_other_limits),
+        TEST(test_large_files_are_freed_in_another_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
