@@ -172,6 +172,22 @@ def measure(server, case):
     return 1e6 * cpu / times
 
 
+def print_gzip(servers, paths):
+    """Prints the size of files in gzip, and CPU time for each MiB, the least of three rounds."""
+    print(f"{'gzip':24}{'bytes':>10}" + "".join(f"{name:>24}" for name in servers))
+    for path in paths:
+        data = path.read_bytes()
+        cells = []
+        for server in servers.values():
+            cpu = []
+            for _ in range(3):
+                before = cpu_seconds(server.process.pid)
+                size = int(server.ask("POST", "/packed", data))
+                cpu.append(1e6 * (cpu_seconds(server.process.pid) - before) / 10 * MIB / len(data))
+            cells.append(f"{size:>9} {100 * size / len(data):5.1f}% {min(cpu):5.0f} us")
+        print(f"{path.name:24}{len(data):>10}" + "".join(f"{cell:>24}" for cell in cells))
+
+
 def print_table(names, rows):
     print(f"\n{'CPU us for each operation':40}" + "".join(f"{name:>12}" for name in names)
           + f"{'best / skep':>14}")  # fmt: skip
@@ -188,6 +204,8 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench web", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5), the first of which warms up")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--gzip", metavar="FILE", nargs="+", type=pathlib.Path,
+                        help="only this: size and CPU time of these files in gzip")  # fmt: skip
     parser.add_argument("cases", nargs="*", help="only these; " + " ".join([*READS, *CASES]))
     arguments = parser.parse_args()
     cases = arguments.cases or [*READS, *CASES]
@@ -208,6 +226,9 @@ def main():
                 port = free_port()
                 servers[which] = Server(which, port, make(port), log, environment)
                 stack.callback(servers[which].end)
+            if arguments.gzip:
+                print_gzip(servers, arguments.gzip)
+                return
             rows = {}
             for case in cases:
                 best = [None] * len(servers)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compression for tenants, by zlib, libbrotli and libzstd; worker/v8/compress.cc gives it to JavaScript. Knows neither V8
+ * Compression for tenants, by ISA-L, zlib, libbrotli and libzstd; worker/v8/compress.cc gives it to JavaScript. Knows neither V8
  * nor isolates, reads no file, and has no state but that of its streams, whose memory comes from malloc. Worker process, main
  * thread, inside the jail.
  */

@@ -14,6 +14,6 @@ struct compress_codec {
     void (*end)(void *state);
 };
 
-extern const struct compress_codec compress_zlib_encoder, compress_zlib_decoder;
+extern const struct compress_codec compress_isal_encoder, compress_zlib_decoder;
 extern const struct compress_codec compress_brotli_encoder, compress_brotli_decoder;
 extern const struct compress_codec compress_zstd_encoder, compress_zstd_decoder;

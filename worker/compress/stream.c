@@ -17,9 +17,9 @@ struct compress_stream {
 
 /* Rows: encoder, decoder. */
 static const struct compress_codec *const codecs[COMPRESS_FORMATS][2] = {
-    [COMPRESS_DEFLATE] = { &compress_zlib_encoder, &compress_zlib_decoder },
-    [COMPRESS_DEFLATE_RAW] = { &compress_zlib_encoder, &compress_zlib_decoder },
-    [COMPRESS_GZIP] = { &compress_zlib_encoder, &compress_zlib_decoder },
+    [COMPRESS_DEFLATE] = { &compress_isal_encoder, &compress_zlib_decoder },
+    [COMPRESS_DEFLATE_RAW] = { &compress_isal_encoder, &compress_zlib_decoder },
+    [COMPRESS_GZIP] = { &compress_isal_encoder, &compress_zlib_decoder },
     [COMPRESS_BROTLI] = { &compress_brotli_encoder, &compress_brotli_decoder },
     [COMPRESS_ZSTD] = { &compress_zstd_encoder, &compress_zstd_decoder },
 };

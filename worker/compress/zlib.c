@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DEFLATE by zlib: bare, and in the frames of zlib and gzip. The window has 32 KiB. */
+/* DEFLATE's decoder by zlib: bare, and in the frames of zlib and gzip. The window has 32 KiB. */
 #define ZLIB_CONST
 #include <zlib.h>
 
@@ -10,7 +10,6 @@
 
 #define WINDOW_BITS 15
 #define GZIP 16 /* added to the bits: a frame of gzip; negative bits: no frame */
-#define MEMORY_LEVEL 8
 
 static int window_bits(enum compress_format format)
 {
@@ -24,31 +23,18 @@ static int to_errno(int r)
     return r == Z_MEM_ERROR ? -ENOMEM : -EBADMSG;
 }
 
-static int start(enum compress_format format, bool is_decoder, void **ret_state)
+static int start(enum compress_format format, void **ret_state)
 {
     z_stream *z = calloc(1, sizeof *z);
 
     if (!z)
         return -ENOMEM;
-    int r = is_decoder ? inflateInit2(z, window_bits(format))
-                       : deflateInit2(z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, window_bits(format),
-                                      MEMORY_LEVEL, Z_DEFAULT_STRATEGY);
-    if (r != Z_OK) {
+    if (inflateInit2(z, window_bits(format)) != Z_OK) {
         free(z);
         return -ENOMEM;
     }
     *ret_state = z;
     return 0;
-}
-
-static int start_encoder(enum compress_format format, void **ret_state)
-{
-    return start(format, false, ret_state);
-}
-
-static int start_decoder(enum compress_format format, void **ret_state)
-{
-    return start(format, true, ret_state);
 }
 
 /* A piece of input, and room for output, are far below 4 GiB. */
@@ -70,24 +56,8 @@ static void take_back(z_stream *z, struct compress_input *input, struct compress
     z->next_out = NULL;
 }
 
-static int step_encoder(void *state, struct compress_input *input, bool is_last,
-                        struct compress_output *output)
-{
-    z_stream *z = state;
-
-    lend(z, input, output);
-    int r = deflate(z, is_last ? Z_FINISH : Z_NO_FLUSH);
-    take_back(z, input, output);
-    if (r == Z_STREAM_END)
-        return COMPRESS_ENDED;
-    if (r != Z_OK && r != Z_BUF_ERROR)
-        return to_errno(r);
-    return is_last || output->size == 0 || input->size > 0 ? COMPRESS_HAS_MORE
-                                                           : COMPRESS_NEEDS_INPUT;
-}
-
-static int step_decoder(void *state, struct compress_input *input, bool is_last,
-                        struct compress_output *output)
+static int step(void *state, struct compress_input *input, bool is_last,
+                struct compress_output *output)
 {
     z_stream *z = state;
 
@@ -103,17 +73,10 @@ static int step_decoder(void *state, struct compress_input *input, bool is_last,
     return is_last ? -EBADMSG : COMPRESS_NEEDS_INPUT;
 }
 
-static void end_encoder(void *state)
-{
-    (void) deflateEnd(state);
-    free(state);
-}
-
-static void end_decoder(void *state)
+static void end(void *state)
 {
     (void) inflateEnd(state);
     free(state);
 }
 
-const struct compress_codec compress_zlib_encoder = { start_encoder, step_encoder, end_encoder };
-const struct compress_codec compress_zlib_decoder = { start_decoder, step_decoder, end_decoder };
+const struct compress_codec compress_zlib_decoder = { start, step, end };
