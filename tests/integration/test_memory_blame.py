@@ -243,6 +243,49 @@ def test_who_has_v8_end_workers_by_strings_is_apart_after_three_and_then_has_str
     assert (seen["kills"], seen["strikes"], seen["apart"]) == (0, 0, None)
 
 
+# Mappings (65,530, vm.max_map_count) and addresses (47 bits) of the process; both can be used up with next to no memory.
+HOARDS = {
+    "mappings": "new ArrayBuffer(1, { maxByteLength: 8192 })",
+    "addresses": "new WebAssembly.Memory({ initial: 0 })",
+}
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="without V8")
+@pytest.mark.parametrize("kind", HOARDS)
+def test_tenants_that_hoard_what_is_the_process_s_leave_enough_to_their_neighbours(start, kind):
+    hoarder = script(f"""
+        globalThis.kept ??= [];
+        const more = Number(new URL(request.url).searchParams.get("more"));
+        try {{ for (let i = 0; i < more; i++) kept.push({HOARDS[kind]}); }} catch (e) {{
+            if (e.name !== "RangeError") throw e;
+        }}
+        return new Response(`${{kept.length}}`);
+    """)
+    honest = script("""
+        const arrays = [];
+        for (let i = 0; i < 200; i++) arrays.push(new Array(20000).fill(i));
+        const memory = new WebAssembly.Memory({ initial: 1 });
+        return new Response(`${arrays.length} ${memory.buffer.byteLength}`);
+    """)
+    limits = {"cpu_ms": 20000}
+    hoarders = [f"hoarder{i}" for i in range(6)]
+    skepd = start(
+        {
+            **{name: {"limits": limits, "files": {"worker.js": hoarder}} for name in hoarders},
+            "honest": {"limits": limits, "files": {"worker.js": honest}},
+        },
+        cordons=[cordon(jit="on", solitary=0)],  # nobody goes apart
+    )
+    assert skepd.get("honest").text == "200 65536"
+    pid = skepd.worker()["pid"]
+    for name in hoarders:
+        for _ in range(10):
+            assert skepd.get(name, "/?more=3000").status == 200
+            assert skepd.get("honest").text == "200 65536"
+    assert skepd.worker()["pid"] == pid
+    assert skepd.tenant("honest")["kills"] == 0
+
+
 @counts_memory
 def test_sources_that_a_tenant_has_count_against_its_limits(hive):
     assert hive.get("sources").code == "mem_isolate"

@@ -254,13 +254,45 @@ void CountingPages::close(Reservation *reservation, size_t from)
     reservation->open = from;
 }
 
+bool CountingPages::may_reserve(const Allocator &owner, size_t length) const
+{
+    const Allocator::Reserved &has = owner.reserved;
+
+    return has.n < max_reservations &&
+           (has.n < own_reservations || n_extra_ < max_extra_reservations) &&
+           length <= max_reserved_bytes && has.bytes <= max_reserved_bytes - length;
+}
+
+void CountingPages::note(Allocator *owner, size_t length)
+{
+    owner->reserved.bytes += length;
+    if (++owner->reserved.n > own_reservations)
+        n_extra_++;
+}
+
+void CountingPages::forget(Allocator *owner, size_t length)
+{
+    owner->reserved.bytes -= length;
+    if (owner->reserved.n-- > own_reservations)
+        n_extra_--;
+}
+
 void *CountingPages::AllocatePages(void *address, size_t length, size_t alignment,
                                    Permission permission)
 {
+    // Code is never refused, as below: native memory bounds it.
+    const bool is_bounded = permission == kNoAccess;
+    std::shared_ptr<Allocator> owner =
+        is_bounded || permission == kNoAccessWillJitLater ? current_owner() : nullptr;
+
+    if (owner && is_bounded && !may_reserve(*owner, length))
+        return nullptr;
     void *p = inner_->AllocatePages(address, length, alignment, permission);
-    if (p && (permission == kNoAccess || permission == kNoAccessWillJitLater))
-        if (std::shared_ptr<Allocator> owner = current_owner())
-            reservations_[static_cast<char *>(p)] = { length, 0, false, std::move(owner) };
+    if (p && owner) {
+        if (is_bounded)
+            note(owner.get(), length);
+        reservations_[static_cast<char *>(p)] = { length, 0, false, is_bounded, std::move(owner) };
+    }
     return p;
 }
 
@@ -269,6 +301,8 @@ bool CountingPages::FreePages(void *address, size_t length)
     auto it = reservations_.find(static_cast<char *>(address));
     if (it != reservations_.end()) {
         close(&it->second, 0);
+        if (it->second.is_bounded)
+            forget(it->second.owner.get(), it->second.size);
         reservations_.erase(it);
     }
     return inner_->FreePages(address, length);
@@ -278,6 +312,8 @@ bool CountingPages::ReleasePages(void *address, size_t length, size_t new_length
 {
     auto it = reservations_.find(static_cast<char *>(address));
     if (it != reservations_.end()) {
+        if (it->second.is_bounded)
+            it->second.owner->reserved.bytes -= it->second.size - new_length;
         it->second.size = new_length;
         close(&it->second, new_length);
     }

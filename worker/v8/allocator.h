@@ -18,6 +18,16 @@
 #include <map>
 #include <memory>
 
+// Addresses are shared by all isolates of a process, and so are the kernel's mappings (vm.max_map_count, 65,530 by default): with
+// none left, V8 ends the process, whoever runs. An isolate may reserve this many bytes, with or without memory behind them: those of
+// 256 isolates fit into 47 bits of addresses.
+inline constexpr size_t max_reserved_bytes = size_t{ 384 } << 30;
+// Reservations of an isolate, each of which takes up to two mappings: the number that it may always have, and the most while those of
+// all isolates beyond that number are fewer than max_extra_reservations.
+inline constexpr size_t own_reservations = 64;
+inline constexpr size_t max_reservations = 1024;
+inline constexpr size_t max_extra_reservations = 8192;
+
 // Native memory that each isolate may have beside its external_mib, for V8's own needs.
 inline constexpr size_t native_free_bytes = size_t{ 8 } << 20;
 
@@ -78,6 +88,12 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     {
         return account_;
     }
+    // Addresses that are reserved for the isolate: how many times, and how many bytes. Main thread only.
+    struct Reserved {
+        size_t n = 0;
+        size_t bytes = 0;
+    };
+    Reserved reserved;
     // See isolate_publish. nullptr: ends it.
     void publish_to(uint32_t *kib);
     size_t used() const
@@ -128,7 +144,8 @@ bool allocator_release_spare();
 // come from ArrayBuffer::Allocator. V8 reserves addresses without access for them and opens parts
 // later. WebAssembly's code is opened executable, and counted as native memory. V8's heap pages are
 // mapped open at once, and the range for its code is opened as a whole while the isolate is made:
-// neither is counted here.
+// neither is counted here. Reservations for memories and buffers are bounded, see max_reserved_bytes: V8
+// answers a refusal as those of Allocator.
 class CountingPages final : public v8::PageAllocator
 {
   public:
@@ -174,11 +191,16 @@ class CountingPages final : public v8::PageAllocator
         size_t size;
         size_t open;
         bool is_code;
+        bool is_bounded; // for a memory or a buffer: counts in Allocator::reserved
         std::shared_ptr<Allocator> owner;
     };
     Reservation *find(const void *address, size_t *ret_offset);
+    bool may_reserve(const Allocator &owner, size_t length) const;
+    void note(Allocator *owner, size_t length);
+    void forget(Allocator *owner, size_t length);
     void close(Reservation *reservation, size_t from);
 
     v8::PageAllocator *inner_; // borrowed: the platform's
     std::map<char *, Reservation> reservations_;
+    size_t n_extra_ = 0; // reservations beyond own_reservations, of all isolates
 };

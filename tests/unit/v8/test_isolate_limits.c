@@ -242,6 +242,27 @@ static void test_memory_outside_the_heap_meets_its_limit(void **state)
     }
 }
 
+/* Addresses and mappings are the process's: one isolate cannot use up those of all others, even where no memory is behind them. */
+static void test_an_isolate_has_its_part_of_the_addresses(void **state)
+{
+    (void) state;
+#define COUNT(expression)                                                                          \
+    "(() => { const kept = []; try { for (let i = 0; i < 3000; i++) kept.push(" expression "); } " \
+    "catch (e) { return e.name + (kept.length <= 1024); } return kept.length; })()"
+    assert_answer(COUNT("new ArrayBuffer(1, { maxByteLength: 8192 })"), "RangeErrortrue");
+    assert_answer(COUNT("new ArrayBuffer(0, { maxByteLength: 2 ** 32 })"), "RangeErrortrue");
+    assert_answer(COUNT("new WebAssembly.Memory({ initial: 0 })"), "RangeErrortrue");
+#undef COUNT
+}
+
+static void test_addresses_are_free_again_with_their_buffers(void **state)
+{
+    (void) state;
+    assert_answer("(() => { let n = 0; for (let i = 0; i < 3000; i++) "
+                  "n += new ArrayBuffer(1, { maxByteLength: 2 ** 32 }).byteLength; return n; })()",
+                  "3000");
+}
+
 static void test_garbage_outside_the_heap_is_collected(void **state)
 {
     (void) state;
@@ -366,6 +387,8 @@ int main(void)
         TEST(test_heap_that_grows_meets_its_limit),
         TEST(test_heap_that_one_object_takes_past_its_limit_ends_the_request_only),
         TEST(test_memory_outside_the_heap_meets_its_limit),
+        TEST(test_an_isolate_has_its_part_of_the_addresses),
+        TEST(test_addresses_are_free_again_with_their_buffers),
         TEST(test_garbage_outside_the_heap_is_collected),
         TEST(test_buffer_in_memory_that_was_freed_holds_zeros),
         TEST(test_freed_buffers_that_are_kept_are_few_and_go),
