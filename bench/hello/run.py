@@ -22,6 +22,10 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
+sys.path.insert(0, str(TOP / "bench"))
+
+from cpu_time import cpu_seconds  # noqa: E402
+
 BIN = pathlib.Path(os.environ.get("SKEP_BIN") or TOP / "build" / "release")
 MODULES = TOP / "build" / "bench" / "hello" / "node_modules"
 HOST = "hello.localhost"
@@ -114,28 +118,6 @@ def wait_answer(name, process, port):
 
 
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-
-
-def processes(root):
-    """The process and all that come from it."""
-    parents = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            parents[int(stat.parent.name)] = int(fields[1])
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
-
-
-def cpu_seconds(root):
-    """By the CPU clocks of the processes: clock_getcpuclockid(3)."""
-    total = 0.0
-    for pid in processes(root):
-        with contextlib.suppress(OSError):
-            total += time.clock_gettime(~pid << 3 | 2)
-    return total
 
 
 def ask(server, seconds, connections, what):

@@ -18,6 +18,10 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
+sys.path.insert(0, str(TOP / "bench"))
+
+from cpu_time import cpu_seconds  # noqa: E402
+
 BIN = pathlib.Path(os.environ.get("SKEP_BIN") or TOP / "build" / "release")
 MODULES = TOP / "build" / "bench" / "web" / "node_modules"
 HOST = "web.localhost"
@@ -128,28 +132,6 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-def processes(root):
-    """The process and all that come from it."""
-    parents = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            fields = pathlib.Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
-            parents[int(pid)] = int(fields[1])
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
-
-
-def cpu_seconds(root):
-    """By the CPU clocks of the processes: clock_getcpuclockid(3)."""
-    total = 0.0
-    for pid in processes(root):
-        with contextlib.suppress(OSError):
-            total += time.clock_gettime(~pid << 3 | 2)
-    return total
 
 
 BODY = json.dumps([{"id": i, "name": f"record {i}"} for i in range(MIB // 44)]).encode().ljust(MIB)

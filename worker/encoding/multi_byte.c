@@ -136,15 +136,16 @@ int decode_gb18030(struct decoder *d, struct run *run)
 
 /* ---- two bytes */
 
-int decode_big5(struct decoder *d, struct run *run)
+/* Decodes leads from 0x81 to 0xfe with one byte behind each. look_up_pair: returns the unit of both, or two, the first of them in the
+ * upper half; 0 without one. */
+static inline int decode_pairs(struct decoder *d, struct run *run,
+                               uint32_t (*look_up_pair)(uint8_t lead, uint8_t byte))
 {
     int r = 0;
 
     while (r == 0 && run->in < run->end) {
-        const uint8_t byte = *run->in;
-        const uint8_t lead = d->lead;
         uint32_t units = 0;
-        if (lead == 0) {
+        if (d->lead == 0) {
             put_ascii(run);
             if (run->in < run->end && is_in(*run->in, 0x81, 0xfe))
                 d->lead = *run->in++;
@@ -152,11 +153,8 @@ int decode_big5(struct decoder *d, struct run *run)
                 r = end_badly(run);
             continue;
         }
+        units = look_up_pair(d->lead, *run->in);
         d->lead = 0;
-        if (is_in(byte, 0x40, 0x7e) || is_in(byte, 0xa1, 0xfe)) {
-            const size_t pointer = (lead - 0x81u) * 157 + byte - (byte < 0x7f ? 0x40u : 0x62u);
-            units = pointer < index_big5_size ? index_big5[pointer] : 0;
-        }
         if (units == 0) {
             r = end_badly(run);
             continue;
@@ -169,33 +167,28 @@ int decode_big5(struct decoder *d, struct run *run)
     return r;
 }
 
+static uint32_t look_up_big5(uint8_t lead, uint8_t byte)
+{
+    if (!is_in(byte, 0x40, 0x7e) && !is_in(byte, 0xa1, 0xfe))
+        return 0;
+    const size_t pointer = (lead - 0x81u) * 157 + byte - (byte < 0x7f ? 0x40u : 0x62u);
+    return pointer < index_big5_size ? index_big5[pointer] : 0;
+}
+
+int decode_big5(struct decoder *d, struct run *run)
+{
+    return decode_pairs(d, run, look_up_big5);
+}
+
+static uint32_t look_up_euc_kr(uint8_t lead, uint8_t byte)
+{
+    return is_in(byte, 0x41, 0xfe) ? look_up(&index_euc_kr, (lead - 0x81u) * 190 + byte - 0x41u)
+                                   : 0;
+}
+
 int decode_euc_kr(struct decoder *d, struct run *run)
 {
-    int r = 0;
-
-    while (r == 0 && run->in < run->end) {
-        const uint8_t byte = *run->in;
-        const uint8_t lead = d->lead;
-        uint16_t unit = 0;
-        if (lead == 0) {
-            put_ascii(run);
-            if (run->in < run->end && is_in(*run->in, 0x81, 0xfe))
-                d->lead = *run->in++;
-            else if (run->in < run->end)
-                r = end_badly(run);
-            continue;
-        }
-        d->lead = 0;
-        if (is_in(byte, 0x41, 0xfe))
-            unit = look_up(&index_euc_kr, (lead - 0x81u) * 190 + byte - 0x41u);
-        if (unit == 0) {
-            r = end_badly(run);
-            continue;
-        }
-        *run->out++ = unit;
-        run->in++;
-    }
-    return r;
+    return decode_pairs(d, run, look_up_euc_kr);
 }
 
 /* ---- Japanese */

@@ -4,6 +4,7 @@
 
 #include "worker/compress/compress.h"
 #include "worker/v8/internal.h"
+#include "worker/v8/natives.h"
 
 #include <cerrno>
 #include <memory>
@@ -185,11 +186,6 @@ void native_free(const Info &info)
         end_stream(stream);
 }
 
-struct Native {
-    const char *name;
-    v8::FunctionCallback callback;
-};
-
 const Native natives[] = {
     { "compressNew", native_new },
     { "compressStep", native_step },
@@ -201,7 +197,6 @@ const Native natives[] = {
 void native_open_compress(const v8::FunctionCallbackInfo<v8::Value> &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
-    v8::Local<v8::Context> context = v8->GetCurrentContext();
     struct isolate *self = isolate_from(v8);
 
     if (!self->compress) {
@@ -210,15 +205,7 @@ void native_open_compress(const v8::FunctionCallbackInfo<v8::Value> &info)
         kind->InstanceTemplate()->SetInternalFieldCount(1);
         self->compress->kind.Reset(v8, kind);
     }
-    v8::Local<v8::Object> object = v8::Object::New(v8, v8::Null(v8), nullptr, nullptr, 0);
-    for (const Native &native : natives) {
-        v8::Local<v8::Function> function;
-        if (!v8::Function::New(context, native.callback, {}, 0, v8::ConstructorBehavior::kThrow)
-                 .ToLocal(&function) ||
-            object->CreateDataProperty(context, literal(v8, native.name), function).IsNothing())
-            return;
-    }
-    info.GetReturnValue().Set(object);
+    natives_return(info, natives);
 }
 
 void compress_close(struct isolate *self)

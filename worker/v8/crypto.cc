@@ -5,6 +5,7 @@
 
 #include "worker/crypto/crypto.h"
 #include "worker/v8/internal.h"
+#include "worker/v8/natives.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -590,11 +591,6 @@ void native_another(const Info &info)
         info.GetReturnValue().Set(handle);
 }
 
-struct Native {
-    const char *name;
-    v8::FunctionCallback callback;
-};
-
 const Native natives[] = {
     { "random", native_random },
     { "uuid", native_uuid },
@@ -639,20 +635,8 @@ void open(struct isolate *self)
 
 void native_open_crypto(const v8::FunctionCallbackInfo<v8::Value> &info)
 {
-    v8::Isolate *v8 = info.GetIsolate();
-    v8::Local<v8::Context> context = v8->GetCurrentContext();
-    struct isolate *self = isolate_from(v8);
-
-    open(self);
-    v8::Local<v8::Object> object = v8::Object::New(v8, v8::Null(v8), nullptr, nullptr, 0);
-    for (const Native &native : natives) {
-        v8::Local<v8::Function> function;
-        if (!v8::Function::New(context, native.callback, {}, 0, v8::ConstructorBehavior::kThrow)
-                 .ToLocal(&function) ||
-            object->CreateDataProperty(context, literal(v8, native.name), function).IsNothing())
-            return;
-    }
-    info.GetReturnValue().Set(object);
+    open(isolate_from(info.GetIsolate()));
+    natives_return(info, natives);
 }
 
 void crypto_close(struct isolate *self)

@@ -724,11 +724,6 @@ void native_register(const Info &info)
     isolate_from(info.GetIsolate())->registered.Reset(info.GetIsolate(), info[0].As<v8::Object>());
 }
 
-struct Native {
-    const char *name;
-    v8::FunctionCallback callback;
-};
-
 const Native natives[] = {
     { "log", native_log },
     { "respond", native_respond },
@@ -791,6 +786,23 @@ v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> c
             return {};
     }
     return object;
+}
+
+void natives_return(const v8::FunctionCallbackInfo<v8::Value> &info,
+                    std::span<const Native> natives)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    v8::Local<v8::Context> context = v8->GetCurrentContext();
+    v8::Local<v8::Object> object = v8::Object::New(v8, v8::Null(v8), nullptr, nullptr, 0);
+
+    for (const Native &native : natives) {
+        v8::Local<v8::Function> function;
+        if (!v8::Function::New(context, native.callback, {}, 0, v8::ConstructorBehavior::kThrow)
+                 .ToLocal(&function) ||
+            object->CreateDataProperty(context, literal(v8, native.name), function).IsNothing())
+            return;
+    }
+    info.GetReturnValue().Set(object);
 }
 
 void natives_add_references(std::vector<intptr_t> *references)

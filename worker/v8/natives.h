@@ -6,11 +6,20 @@
 #include <v8.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 // Makes the object __skep. The functions are in the snapshot by their index in the references.
 v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> context);
 void natives_add_references(std::vector<intptr_t> *references);
+
+struct Native {
+    const char *name;
+    v8::FunctionCallback callback;
+};
+// Returns to JavaScript an object of these natives, which a part of the layer opens when it is first needed.
+void natives_return(const v8::FunctionCallbackInfo<v8::Value> &info,
+                    std::span<const Native> natives);
 
 // encodings.cc
 void native_find_encoding(const v8::FunctionCallbackInfo<v8::Value> &info);
