@@ -115,7 +115,9 @@ static int restrict_files(const struct confine_options *options, const char **re
     _cleanup_fd_ int ruleset = -1;
 
     /* Workers are not in the domain and must be killed all the same. */
-    int r = landlock_new(!options->no_signals, &ruleset, ret_step);
+    int r = landlock_new((options->no_signals ? 0 : LANDLOCK_LEAVE_SIGNALS) |
+                             (options->may_connect ? LANDLOCK_LEAVE_CONNECT : 0),
+                         &ruleset, ret_step);
     for (size_t i = 0; i < options->n_folders && r == 0; i++)
         r = allow_folder(ruleset, &options->folders[i], ret_step);
     if (r == 0 && options->cgroup_fd > 0)

@@ -39,7 +39,8 @@ struct confine_options {
      * NULL: there are none. 0 or -errno. */
     int (*start_threads)(void *owner);
     void *owner;
-    bool no_signals; /* also none to processes outside, where Landlock can say so */
+    bool no_signals;  /* also none to processes outside, where Landlock can say so */
+    bool may_connect; /* by TCP; Landlock denies it otherwise, where it can */
 };
 
 /* Confines the process, in this order: no_new_privs, Landlock, capabilities, threads, seccomp

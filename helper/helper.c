@@ -28,6 +28,7 @@ struct helper_client {
     TAILQ_ENTRY(helper_client) entry;
     struct helper_life *life; /* borrowed */
     struct channel *channel;
+    uint64_t last_id; /* the last one that helper_take_id has taken */
 };
 
 struct helper_life {
@@ -61,6 +62,26 @@ int helper_answer(struct helper_client *client, const ProtobufCMessage *answer)
     if (r == 0)
         channel_flush(client->channel);
     return r == -EPIPE ? 0 : r;
+}
+
+int helper_send(struct helper_client *client, const ProtobufCMessage *frame)
+{
+    int r = channel_send(client->channel, frame);
+
+    return r == -EPIPE ? 0 : r;
+}
+
+bool helper_take_id(struct helper_client *client, uint64_t id)
+{
+    if (id <= client->last_id)
+        return false;
+    client->last_id = id;
+    return true;
+}
+
+bool helper_had_id(const struct helper_client *client, uint64_t id)
+{
+    return id <= client->last_id;
 }
 
 static int say_hello(struct helper_client *client)
@@ -209,6 +230,7 @@ static int confine(struct helper_life *life, int argc, char **argv)
         .cgroup_fd = -1,
         .table = program->calls,
         .no_signals = true,
+        .may_connect = program->may_connect,
         .landlock_may_be_missing = may_lack_landlock(argc, argv),
     };
     const char *step = "";
@@ -252,7 +274,7 @@ static int get_ready(struct helper_life *life, int argc, char **argv)
     if (r == 0)
         r = confine(life, argc, argv);
     if (r == 0 && program->start)
-        r = program->start(program->owner, &life->words);
+        r = program->start(program->owner, life->base, &life->words);
     return r < 0 ? fail(life, r, "cannot start") : 0;
 }
 
@@ -305,6 +327,8 @@ int helper_main(int argc, char **argv, const struct helper_program *program)
     int r = live(&life, argc, argv);
     while ((client = TAILQ_FIRST(&life.clients)))
         client_free(client);
+    if (program->stop)
+        program->stop(program->owner);
     if (life.accept)
         event_free(life.accept);
     if (life.base)

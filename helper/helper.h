@@ -46,13 +46,17 @@ struct helper_program {
     const struct policy_table *calls;     /* system calls after the hello */
     enum confine_use folder_use; /* use of HELPER_FOLDER_FD, which is the working folder then */
     bool has_folder;
+    bool may_connect; /* by TCP */
     /* Opens files outside of the folder, before confinement. NULL: there are none. 0; or -errno
      * with words->error. */
     int (*open)(void *owner, struct helper_words *words);
-    /* Gets ready to serve, confined. NULL: nothing to do. 0; or -errno with words->error. */
-    int (*start)(void *owner, struct helper_words *words);
+    /* Gets ready to serve, confined. base: the loop; borrowed, until stop. NULL: nothing to do. 0; or -errno with
+     * words->error. */
+    int (*start)(void *owner, struct event_base *base, struct helper_words *words);
     /* Notes that a client has left; nothing can be sent to it any more. NULL: nothing to do. */
     void (*on_left)(void *owner, struct helper_client *client);
+    /* Frees what hangs on the loop, after all clients have left, or what a failed start has left. NULL: nothing to do. */
+    void (*stop)(void *owner);
     void *owner; /* borrowed */
 };
 
@@ -66,3 +70,11 @@ void *helper_owner(const struct helper_client *client);
 /* Sends an answer, which has the id of its request; drops it if the client has left. 0 or -errno,
  * which a handler returns. */
 int helper_answer(struct helper_client *client, const ProtobufCMessage *answer);
+/* Queues a frame without a request, or one of several; written with others at the end of the loop turn. Drops it if the client
+ * has left. 0 or -errno. The client may be gone in a later turn (on_left), not before this returns. */
+int helper_send(struct helper_client *client, const ProtobufCMessage *frame);
+
+/* For protocols whose ids only grow: takes the id of a new piece of work; false: it is not greater than those before. */
+bool helper_take_id(struct helper_client *client, uint64_t id);
+/* Returns whether the id is one that helper_take_id has taken, or could have. */
+bool helper_had_id(const struct helper_client *client, uint64_t id);

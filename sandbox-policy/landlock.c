@@ -20,6 +20,8 @@ struct ruleset_attr {
 };
 
 #define CREATE_RULESET_VERSION 1U
+#define NET_BIND_TCP UINT64_C(0x1)
+#define NET_CONNECT_TCP UINT64_C(0x2)
 #define SCOPE_ABSTRACT_UNIX_SOCKET UINT64_C(0x1)
 #define SCOPE_SIGNAL UINT64_C(0x2)
 
@@ -29,6 +31,7 @@ struct landlock_abi {
 };
 
 #define FS_RIGHTS(n) ((UINT64_C(1) << (n)) - 1)
+#define NET_RIGHTS (NET_BIND_TCP | NET_CONNECT_TCP)
 #define SCOPES (SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
 
 /* Index: ABI, with the rights and members that it added. The last one stands for all later ones
@@ -38,9 +41,9 @@ static const struct landlock_abi abis[] = {
     [1] = { { FS_RIGHTS(13), 0, 0 }, 8 },         /* 13 rights on files and folders */
     [2] = { { FS_RIGHTS(14), 0, 0 }, 8 },         /* REFER */
     [3] = { { FS_RIGHTS(15), 0, 0 }, 8 },         /* TRUNCATE */
-    [4] = { { FS_RIGHTS(15), 0x3, 0 }, 16 },      /* BIND_TCP, CONNECT_TCP */
-    [5] = { { FS_RIGHTS(16), 0x3, 0 }, 16 },      /* IOCTL_DEV */
-    [6] = { { FS_RIGHTS(16), 0x3, SCOPES }, 24 },
+    [4] = { { FS_RIGHTS(15), NET_RIGHTS, 0 }, 16 },      /* BIND_TCP, CONNECT_TCP */
+    [5] = { { FS_RIGHTS(16), NET_RIGHTS, 0 }, 16 },      /* IOCTL_DEV */
+    [6] = { { FS_RIGHTS(16), NET_RIGHTS, SCOPES }, 24 },
 };
 /* clang-format on */
 
@@ -66,15 +69,17 @@ static int find_abi(struct landlock_abi *ret_abi, const char **ret_step)
     return 0;
 }
 
-int landlock_new(bool may_signal, int *ret_ruleset_fd, const char **ret_step)
+int landlock_new(unsigned leave, int *ret_ruleset_fd, const char **ret_step)
 {
     struct landlock_abi abi = { 0 };
 
     int r = find_abi(&abi, ret_step);
     if (r < 0)
         return r;
-    if (may_signal)
+    if ((leave & LANDLOCK_LEAVE_SIGNALS) != 0)
         abi.attr.scoped &= ~SCOPE_SIGNAL;
+    if ((leave & LANDLOCK_LEAVE_CONNECT) != 0)
+        abi.attr.handled_access_net &= ~NET_CONNECT_TCP;
     int fd = (int) syscall(SYS_landlock_create_ruleset, &abi.attr, abi.size, 0);
     if (fd < 0)
         return fail("Landlock: create a ruleset", ret_step);

@@ -6,14 +6,19 @@
 #pragma once
 
 #include <linux/landlock.h>
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Makes a ruleset that denies every file right, TCP bind and connect (ABI 4), and abstract unix
- * sockets of others (ABI 6). may_signal: if false, no process outside may be signalled either (ABI
- * 6). 0 or -errno, -EOPNOTSUPP where the kernel has no Landlock; *ret_step names the step that
+/* Rights that a ruleset leaves alone; bits. */
+enum landlock_leave {
+    LANDLOCK_LEAVE_NOTHING = 0,
+    LANDLOCK_LEAVE_SIGNALS = 1, /* to processes outside (ABI 6) */
+    LANDLOCK_LEAVE_CONNECT = 2, /* TCP connect (ABI 4) */
+};
+
+/* Makes a ruleset that denies every file right, TCP bind and connect (ABI 4), abstract unix sockets of others and signals to
+ * processes outside (ABI 6), but for what `leave` says. 0 or -errno, -EOPNOTSUPP where the kernel has no Landlock; *ret_step names the step that
  * failed (static string). */
-int landlock_new(bool may_signal, int *ret_ruleset_fd, const char **ret_step);
+int landlock_new(unsigned leave, int *ret_ruleset_fd, const char **ret_step);
 
 /* Gives rights back in a folder and all below it. folder_fd: may be O_PATH; stays the caller's. access:
  * LANDLOCK_ACCESS_FS_… of ABI 1. 0 or -errno as above. */

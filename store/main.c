@@ -266,11 +266,12 @@ static int open_folder(void *owner, struct helper_words *ret)
 }
 
 /* Removes the leftovers of interrupted changes. */
-static int recover(void *owner, struct helper_words *ret)
+static int recover(void *owner, struct event_base *base, struct helper_words *ret)
 {
     struct store_state *state = owner;
     unsigned leftovers = 0;
 
+    (void) base;
     int r = store_recover(state, &leftovers);
     if (r < 0)
         return take_error(state, ret, r);

@@ -48,7 +48,7 @@ int jail_empty_root(const char **ret_step)
 int jail_landlock(const char **ret_step)
 {
     _cleanup_fd_ int ruleset = -1;
-    int r = landlock_new(false, &ruleset, ret_step);
+    int r = landlock_new(LANDLOCK_LEAVE_NOTHING, &ruleset, ret_step);
 
     if (r == 0)
         r = landlock_restrict(ruleset, ret_step);

@@ -189,14 +189,14 @@ static void use_tcp(void)
     int ruleset = -1, outside = (int) getppid();
 
     expect(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
-    expect(landlock_new(true, &ruleset, &step) == 0, step);
+    expect(landlock_new(LANDLOCK_LEAVE_SIGNALS, &ruleset, &step) == 0, step);
     expect(landlock_restrict(ruleset, &step) == 0, step);
     expect_error(bind(tcp_fd(), (const struct sockaddr *) &address, sizeof address), EACCES,
                  "bind");
     expect_error(connect(tcp_fd(), (const struct sockaddr *) &address, sizeof address), EACCES,
                  "connect");
     expect(kill(outside, 0) == 0, "signal a process outside");
-    expect(landlock_new(false, &ruleset, &step) == 0, step);
+    expect(landlock_new(LANDLOCK_LEAVE_NOTHING, &ruleset, &step) == 0, step);
     expect(landlock_restrict(ruleset, &step) == 0, step);
     expect_error(kill(outside, 0), EPERM, "signal a process outside, scoped");
 }

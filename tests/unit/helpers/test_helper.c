@@ -112,9 +112,10 @@ static const struct channel_table tiny_requests = {
     .n_rules = ARRAY_LEN(tiny_rules),
 };
 
-static int fail_to_start(void *owner, struct helper_words *words)
+static int fail_to_start(void *owner, struct event_base *base, struct helper_words *words)
 {
     (void) owner;
+    (void) base;
     (void) snprintf(words->error, sizeof words->error, "the disk is made of cheese");
     return -EIO;
 }

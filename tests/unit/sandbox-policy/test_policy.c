@@ -23,6 +23,7 @@ static const struct policy_table *const tables[] = {
     &policy_worker_running,
     &policy_supervisor_table,
     &policy_store_table,
+    &policy_egress_table,
 };
 
 /* clang-format off */
@@ -287,6 +288,35 @@ static void test_store_neither_makes_processes_nor_talks_to_others(void **state)
             fail_msg("%s has a row", absent[i]);
 }
 
+/* Egress connects and does nothing else. */
+static void test_egress_neither_makes_processes_nor_lets_anybody_in_nor_opens_files(void **state)
+{
+    /* clang-format off */
+    static const char *const killed[] = {
+        "execve", "execveat", "clone", "fork", "vfork", "ptrace", "process_vm_readv",
+        "process_vm_writev", "pidfd_getfd", "bind", "listen", "setns", "unshare", "mount", "umount2",
+        "pivot_root", "chroot", "open_by_handle_at", "bpf", "io_uring_setup", "io_uring_enter",
+        "userfaultfd", "perf_event_open", "keyctl", "personality",
+    };
+    static const char *const absent[] = {
+        "accept", "sendmsg", "recvmsg", "socketpair", "open", "openat", "creat", "openat2", "stat",
+        "newfstatat", "statx", "readlinkat", "getdents64", "kill", "tkill", "pidfd_open",
+        "pidfd_send_signal", "linkat", "unlinkat", "renameat", "mkdirat", "ioctl", "prctl", "seccomp",
+        "memfd_create", "dup2", "dup3", "mknodat",
+    };
+    /* clang-format on */
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(killed); i++) {
+        const struct policy_syscall *row = find_row(&policy_egress_table, killed[i]);
+        if (!row || row->action != POLICY_KILL)
+            fail_msg("%s does not kill egress", killed[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+        if (find_row(&policy_egress_table, absent[i]))
+            fail_msg("%s has a row", absent[i]);
+}
+
 static void test_limits_leave_memory_to_the_cgroup(void **state)
 {
     (void) state;
@@ -316,6 +346,7 @@ static void test_filters_build(void **state)
     }
     build(&policy_supervisor_table, &(struct policy_context){ .self = 1 });
     build(&policy_store_table, &(struct policy_context){ .self = 1 });
+    build(&policy_egress_table, &(struct policy_context){ .self = 1 });
 }
 
 int main(void)
@@ -332,6 +363,8 @@ int main(void)
         cmocka_unit_test(test_limits_leave_memory_to_the_cgroup),
         cmocka_unit_test(test_supervisor_neither_makes_processes_nor_gains_rights),
         cmocka_unit_test(test_store_neither_makes_processes_nor_talks_to_others),
+        cmocka_unit_test(
+            test_egress_neither_makes_processes_nor_lets_anybody_in_nor_opens_files),
         cmocka_unit_test(test_filters_build),
     };
 

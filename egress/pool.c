@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool of one tenant: one CURLM, so that no connection is ever shared between tenants, and the addresses of names
+ * for as long as DNS says. Egress process.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "egress/internal.h"
+
+#define POOLS_MAX 1024
+#define CONNECTIONS_MAX 8L /* idle ones of a pool */
+#define IDLE_S 60          /* life of a pool that nobody uses */
+#define KNOWN_MAX 32       /* names with addresses */
+#define KNOWN_TTL_MAX_S 30
+#define LOOKUPS_MAX EGRESS_TENANT_FETCHES_MAX
+#define NS_PER_S UINT64_C(1000000000)
+
+struct known_name {
+    TAILQ_ENTRY(known_name) entry;
+    char host[HOST_NAME_MAX_BYTES + 1];
+    struct name_addresses addresses;
+    uint64_t until_ns;
+};
+
+/* A look-up that is under way. */
+struct lookup {
+    struct pool *pool;   /* borrowed: stays as long as it has look-ups */
+    struct fetch *fetch; /* borrowed; NULL: nobody waits any more */
+    char host[HOST_NAME_MAX_BYTES + 1];
+};
+
+/* A socket of libcurl's. */
+struct connection {
+    struct event *event;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * NS_PER_S + (uint64_t) now.tv_nsec;
+}
+
+/* ---- the end of pools */
+
+static void pool_free(struct pool *pool)
+{
+    struct egress *egress = pool->egress;
+    struct known_name *known;
+    struct fetch *fetch;
+
+    while ((fetch = TAILQ_FIRST(&pool->fetches)))
+        fetch_free(fetch);
+    TAILQ_REMOVE(pool->is_retired ? &egress->retired : &egress->pools, pool, entry);
+    egress->n_pools -= !pool->is_retired;
+    while ((known = TAILQ_FIRST(&pool->known))) {
+        TAILQ_REMOVE(&pool->known, known, entry);
+        free(known);
+    }
+    if (pool->multi)
+        (void) curl_multi_cleanup(pool->multi);
+    if (pool->timer)
+        event_free(pool->timer);
+    if (pool->idle)
+        event_free(pool->idle);
+    free(pool);
+}
+
+static bool is_idle(const struct pool *pool)
+{
+    return pool->n_fetches == 0 && pool->n_lookups == 0 && pool->depth == 0;
+}
+
+/* Frees a retired pool that nobody needs; gives another one a time. */
+static void settle(struct pool *pool)
+{
+    static const struct timeval wait = { .tv_sec = IDLE_S };
+
+    if (!is_idle(pool))
+        (void) event_del(pool->idle);
+    else if (pool->is_retired)
+        pool_free(pool);
+    else
+        (void) event_add(pool->idle, &wait);
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    pool_free(arg);
+}
+
+static void retire(struct pool *pool)
+{
+    struct egress *egress = pool->egress;
+
+    TAILQ_REMOVE(&egress->pools, pool, entry);
+    TAILQ_INSERT_TAIL(&egress->retired, pool, entry);
+    egress->n_pools--;
+    pool->is_retired = true;
+    settle(pool);
+}
+
+static struct pool *find(struct egress *egress, const struct helper_client *client, uint64_t tenant)
+{
+    struct pool *pool;
+
+    TAILQ_FOREACH (pool, &egress->pools, entry)
+        if (pool->client == client && pool->tenant == tenant)
+            return pool;
+    return NULL;
+}
+
+void pool_retire(struct egress *egress, const struct helper_client *client, uint64_t tenant)
+{
+    struct pool *pool = find(egress, client, tenant);
+
+    if (pool)
+        retire(pool);
+}
+
+void pool_retire_client(struct egress *egress, const struct helper_client *client)
+{
+    for (struct pool *pool = TAILQ_FIRST(&egress->pools), *next; pool; pool = next) {
+        next = TAILQ_NEXT(pool, entry);
+        if (pool->client == client)
+            retire(pool);
+    }
+}
+
+void pool_free_all(struct egress *egress)
+{
+    struct pool *pool;
+
+    while ((pool = TAILQ_FIRST(&egress->pools)) || (pool = TAILQ_FIRST(&egress->retired)))
+        pool_free(pool);
+}
+
+/* ---- libcurl on the loop */
+
+void pool_enter(struct pool *pool)
+{
+    pool->depth++;
+}
+
+/* Ends the fetches that libcurl is through with, and those that are over. */
+static void drain(struct pool *pool)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(pool->multi, &left))) {
+        void *fetch = NULL;
+        CURLcode result = message->data.result;
+        if (message->msg == CURLMSG_DONE &&
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &fetch) == CURLE_OK)
+            fetch_on_result(fetch, result);
+    }
+    for (struct fetch *fetch = TAILQ_FIRST(&pool->fetches), *next; fetch; fetch = next) {
+        next = TAILQ_NEXT(fetch, entry);
+        if (fetch->is_over)
+            fetch_end(fetch);
+    }
+}
+
+void pool_leave(struct pool *pool)
+{
+    if (pool->depth == 1)
+        drain(pool);
+    pool->depth--;
+    if (pool->depth == 0)
+        settle(pool);
+}
+
+static void act(struct pool *pool, curl_socket_t fd, int what)
+{
+    int n_running;
+
+    pool_enter(pool);
+    (void) curl_multi_socket_action(pool->multi, fd, what, &n_running);
+    pool_leave(pool);
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    act(arg, fd,
+        ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
+            ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* Watches a socket as libcurl asks for. */
+static int on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
+{
+    struct pool *pool = arg;
+    struct connection *connection = socket;
+    const short events = (short) (EV_PERSIST | ((what & CURL_POLL_IN) != 0 ? EV_READ : 0) |
+                                  ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
+
+    (void) easy;
+    if (!connection) {
+        if (what == CURL_POLL_REMOVE)
+            return 0;
+        connection = calloc(1, sizeof *connection);
+        if (!connection)
+            return -1;
+        (void) curl_multi_assign(pool->multi, fd, connection);
+    }
+    if (connection->event)
+        event_free(connection->event);
+    connection->event = NULL;
+    if (what == CURL_POLL_REMOVE) {
+        (void) curl_multi_assign(pool->multi, fd, NULL);
+        free(connection);
+        return 0;
+    }
+    if ((events & (EV_READ | EV_WRITE)) == 0)
+        return 0;
+    connection->event = event_new(pool->egress->base, fd, events, on_socket, pool);
+    return connection->event && event_add(connection->event, NULL) == 0 ? 0 : -1;
+}
+
+static int on_wait(CURLM *multi, long wait_ms, void *arg)
+{
+    struct pool *pool = arg;
+    const struct timeval wait = { wait_ms / 1000, wait_ms % 1000 * 1000 };
+
+    (void) multi;
+    return (wait_ms < 0 ? event_del(pool->timer) : event_add(pool->timer, &wait)) == 0 ? 0 : -1;
+}
+
+/* ---- the beginning of pools */
+
+static int set_up(struct pool *pool)
+{
+    CURLMcode r = CURLM_OK;
+
+    pool->multi = curl_multi_init();
+    pool->timer = evtimer_new(pool->egress->base, on_timer, pool);
+    pool->idle = evtimer_new(pool->egress->base, on_idle, pool);
+    if (!pool->multi || !pool->timer || !pool->idle)
+        return -ENOMEM;
+    r |= curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_watch);
+    r |= curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
+    r |= curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_wait);
+    r |= curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
+    r |= curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX);
+    /* One fetch at a time on a connection of HTTP/2, too: a fetch that waits for its reader would stop the others on
+     * it, because libcurl then reads nothing more from the connection. */
+    r |= curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
+    return r == CURLM_OK ? 0 : -EINVAL;
+}
+
+/* Makes room for another pool: frees the idle one that was not used for longest. */
+static bool make_room(struct egress *egress)
+{
+    struct pool *pool;
+
+    if (egress->n_pools < POOLS_MAX)
+        return true;
+    TAILQ_FOREACH_REVERSE(pool, &egress->pools, pool_list, entry)
+    if (is_idle(pool)) {
+        pool_free(pool);
+        return true;
+    }
+    return false;
+}
+
+struct pool *pool_get(struct egress *egress, const struct helper_client *client, uint64_t tenant)
+{
+    struct pool *pool = find(egress, client, tenant);
+
+    if (pool) {
+        TAILQ_REMOVE(&egress->pools, pool, entry);
+        TAILQ_INSERT_HEAD(&egress->pools, pool, entry);
+        return pool;
+    }
+    pool = make_room(egress) ? calloc(1, sizeof *pool) : NULL;
+    if (!pool)
+        return NULL;
+    pool->egress = egress;
+    pool->client = client;
+    pool->tenant = tenant;
+    TAILQ_INIT(&pool->fetches);
+    TAILQ_INIT(&pool->known);
+    TAILQ_INSERT_HEAD(&egress->pools, pool, entry);
+    egress->n_pools++;
+    if (set_up(pool) < 0) {
+        pool_free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+/* ---- names */
+
+static void forget_name(struct pool *pool, struct known_name *known)
+{
+    TAILQ_REMOVE(&pool->known, known, entry);
+    pool->n_known--;
+    free(known);
+}
+
+static struct known_name *find_name(struct pool *pool, const char *host)
+{
+    struct known_name *known;
+
+    TAILQ_FOREACH (known, &pool->known, entry)
+        if (strcmp(known->host, host) == 0)
+            break;
+    if (known && known->until_ns <= now_ns()) {
+        forget_name(pool, known);
+        known = NULL;
+    }
+    return known;
+}
+
+/* Keeps the addresses of a name, unchecked: each fetch checks them as it may use them. */
+static void keep_name(struct pool *pool, const char *host, const struct name_addresses *addresses)
+{
+    struct known_name *known = find_name(pool, host);
+    uint32_t ttl_s = addresses->ttl_s < KNOWN_TTL_MAX_S ? addresses->ttl_s : KNOWN_TTL_MAX_S;
+
+    if (known)
+        forget_name(pool, known);
+    if (ttl_s == 0)
+        return;
+    if (pool->n_known == KNOWN_MAX)
+        forget_name(pool, TAILQ_FIRST(&pool->known));
+    known = calloc(1, sizeof *known);
+    if (!known)
+        return;
+    memcpy(known->host, host, strlen(host) + 1);
+    known->addresses = *addresses;
+    known->until_ns = now_ns() + ttl_s * NS_PER_S;
+    TAILQ_INSERT_TAIL(&pool->known, known, entry);
+    pool->n_known++;
+}
+
+static void on_answer(void *arg, int error, const struct name_addresses *addresses)
+{
+    struct lookup *lookup = arg;
+    struct pool *pool = lookup->pool;
+    struct fetch *fetch = lookup->fetch;
+
+    pool_enter(pool);
+    pool->n_lookups--;
+    if (addresses && !pool->is_retired)
+        keep_name(pool, lookup->host, addresses);
+    if (fetch) {
+        fetch->lookup = NULL;
+        fetch_on_addresses(fetch, error, addresses);
+    }
+    free(lookup);
+    pool_leave(pool);
+}
+
+int pool_look_up(struct pool *pool, struct fetch *fetch)
+{
+    const struct known_name *known = find_name(pool, fetch->host);
+
+    if (known) {
+        const struct name_addresses addresses = known->addresses;
+        fetch_on_addresses(fetch, 0, &addresses);
+        return 0;
+    }
+    if (pool->n_lookups == LOOKUPS_MAX)
+        return -EBUSY;
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    if (!lookup)
+        return -ENOMEM;
+    lookup->pool = pool;
+    lookup->fetch = fetch;
+    memcpy(lookup->host, fetch->host, sizeof lookup->host);
+    fetch->lookup = lookup;
+    pool->n_lookups++;
+    names_ask(pool->egress->names, lookup->host, on_answer, lookup);
+    return 0;
+}
+
+void pool_forget_lookup(struct pool *pool, struct fetch *fetch)
+{
+    struct lookup *lookup = fetch->lookup;
+
+    (void) pool;
+    if (lookup)
+        lookup->fetch = NULL;
+    fetch->lookup = NULL;
+}
