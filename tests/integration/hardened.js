@@ -165,7 +165,7 @@ const items = (...all) => {
 const iteratorSymbol = Symbol.iterator;
 const bytes = new Uint8Array(20);
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-// A step whose name begins with "url", "streams" or "inspect" leads to that library, which looks up some names when it runs.
+// A step whose name begins with "idna", "streams" or "inspect" leads to that library, which looks up some names when it runs.
 const steps = {
     __proto__: null,
     "events"() {
@@ -340,6 +340,9 @@ const steps = {
         M.console.trace(console, "t");
     },
     "streams: compression": () => new CompressionStream("gzip"),
+    "idna: host"() {
+        return M.url.get_hostname(new URL("http://ex\u00e4mple.org/"));
+    },
     "url: all"() {
         const url = new URL("../b?x=1#h", "http://user:pw@example.org:81/a/c/d");
         M.url.get_href(url);

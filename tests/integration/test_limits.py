@@ -223,6 +223,40 @@ def test_heap_that_v8_cannot_save_gets_503_and_its_neighbour_is_served(start, bo
     assert skepd.tenant("hello")["kills"] == 0
 
 
+HUGE_URLS = {
+    "path": 'new URL("http://h/" + "a ".repeat(2 ** 21));',
+    "wide": 'new URL("http://h/" + "\\u20ac".repeat(2 ** 21));',
+    "longest": 'new URL("http://h/" + "a".repeat(2 ** 25 - 9));',
+    "segments": 'new URL("http://h" + "/".repeat(2 ** 22));',
+    "back": 'new URL("http://h" + "/a".repeat(2 ** 20) + "/..".repeat(2 ** 20));',
+    "at_signs": 'new URL("http://" + "@".repeat(2 ** 22) + "h/");',
+    "base": 'for (let i = 0; i < 50; i++) new URL("x", "http://h/" + " ".repeat(2 ** 20) + "/");',
+    "host": 'new URL("http://" + "a.".repeat(2 ** 21));',
+    "name": 'new URL("http://" + "\\u20ac".repeat(2 ** 20));',
+    "punycode": 'new URL("http://xn--" + "a".repeat(2 ** 20) + "-abc");',
+    "setter": 'const u = new URL("http://h/"); for (;;) u.search += " ".repeat(2 ** 20);',
+    "params": 'new URLSearchParams("&a=b".repeat(2 ** 21));',
+    "one_param": 'new URLSearchParams("a=" + "%20+".repeat(2 ** 21)).toString();',
+    "append": 'const p = new URL("http://h/").searchParams; for (;;) p.append("k", "\\u20ac".repeat(2 ** 18));',
+}
+
+
+@pytest.mark.parametrize("name", HUGE_URLS)
+def test_huge_urls_are_an_error_or_a_stop_of_their_tenant_alone(start, name):
+    body = f"try {{ {HUGE_URLS[name]} }} catch (error) {{ return new Response(error.name); }}"
+    limits = {"cpu_ms": 1000, "heap_mib": 64, "external_mib": 24, "grace_ms": 500}
+    skepd = start({"a": tenant(on_path({name: body}), **limits), "hello": HELLO})
+    assert skepd.get("hello").status == 200
+    pid = skepd.worker()["pid"]
+    answer = skepd.get("a", f"/{name}")
+    assert (answer.status == 200 and answer.text in ("ok", "RangeError", "TypeError")) or (
+        answer.code in ("cpu_request", "mem_isolate")
+    ), answer
+    assert skepd.get("a").text == "ok"
+    assert skepd.get("hello").status == 200
+    assert skepd.worker()["pid"] == pid
+
+
 def test_external_memory_over_the_limit_is_a_range_error(start):
     body = """
     const kept = [];

@@ -56,6 +56,57 @@ CASES = {
             "TypeError",
         ],
     ),
+    "url_parts": (
+        """
+        const parts = (u) => [u.href, u.origin, u.protocol, u.username, u.password, u.host, u.hostname, u.port, u.pathname, u.search, u.hash];
+        const u = new URL("http://user:pw@h:81/a?b#c");
+        const all = [parts(u), parts(new URL("foo:/.//a?#")), parts(new URL("blob:https://h:1/x"))];
+        u.protocol = "https"; u.username = ""; u.password = ""; u.host = "x:443/z"; u.pathname = "d/../e"; u.hash = "#";
+        const { searchParams } = u;
+        u.search = "?q=1&q=2"; searchParams.delete("q", "2"); searchParams.set("r", "\\ud800");
+        all.push(u.href, [...searchParams.keys()], u.port);
+        u.href = "mailto:a?x=y"; u.host = "h"; u.pathname = "p"; searchParams.sort();
+        all.push(u.href, `${searchParams}`, URL.parse("x"), URL.parse("x", "http://h/a/b").href, URL.canParse("http://h:x"));
+        for (const bad of [() => URL("a:"), () => new URL(), () => u.href = "x", () => URL.prototype.href,
+            () => new URLSearchParams([["a"]]), () => new URL("x", "y")]) {
+            try { bad(); all.push("none"); } catch (e) { all.push(`${e.name}: ${e.message}`.slice(0, 40)); }
+        }
+        return all;
+        """,
+        [
+            ["http://user:pw@h:81/a?b#c", "http://h:81", "http:", "user", "pw", "h:81", "h", "81", "/a", "?b", "#c"],
+            ["foo:/.//a?#", "null", "foo:", "", "", "", "", "", "//a", "", ""],
+            ["blob:https://h:1/x", "https://h:1", "blob:", "", "", "", "", "", "https://h:1/x", "", ""],
+            "https://x/e?q=1&r=%EF%BF%BD#",
+            ["q", "r"],
+            "",
+            "mailto:a?x=y",
+            "x=y",
+            None,
+            "http://h/a/x",
+            False,
+            "TypeError: Class constructor URL cannot ",
+            "TypeError: URL: 1 argument required, but",
+            "TypeError: Invalid URL: x",
+            "TypeError: Cannot read private member #r",
+            "TypeError: URLSearchParams: an element h",
+            "TypeError: Invalid base URL: y",
+        ],
+    ),
+    "url_search_params": (
+        """
+        const many = new URLSearchParams(Array.from({ length: 20000 }, (_, i) => `k${i}=${i % 7 ? i : "a+b%20%C3%BC"}`).join("&"));
+        const text = many.toString();
+        const long = "x".repeat(100000);
+        const form = await new Response(`?a=${long}+&b`, { headers: { "content-type": "application/x-www-form-urlencoded" } }).formData();
+        const twice = new URLSearchParams({ "\\ud800": 1, "\\ufffd": 2 });
+        return [many.size, many.get("k19999"), many.get("k7"), new URLSearchParams(text).toString() === text, text.length,
+                [...form].map(([name, value]) => [name, value.length]), [...twice].length, `${twice}`,
+                `${new URLSearchParams("?a&&=b&c=d=e&%zz=%")}`, new URLSearchParams(many).getAll("k8"), many.has("k8", "9")];
+        """,
+        [20000, "a b ü", "a b ü", True, 253658, [["?a", 100001], ["b", 0]], 1, "%EF%BF%BD=2",
+         "a=&=b&c=d%3De&%25zz=%25", ["8"], False],
+    ),  # fmt: skip
     "headers": (
         """
         const h = new Headers([["B", "1"], ["a", " 2 "], ["b", "3"]]);

@@ -36,6 +36,7 @@ const parts = new Map(partTexts.map((text) => {
 const bundle = new vm.Script(bundleText, { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
 const encodings = ["utf-8", "utf-16le", "utf-16be"]; // by their numbers, those that a test has named
+const URL_COMPONENTS = ["protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash"];
 
 // skep's V8 has ArrayBuffer.prototype.transfer, that of Node 20 does not. Buffers that it makes
 // belong to this context, so it is needed here as well as in the tenant's context.
@@ -80,6 +81,7 @@ export class Host {
     #makeArray;
     #decoders = [undefined];
     #makeBytes;
+    #places;
 
     constructor() {
         const sandbox = vm.createContext({}, { microtaskMode: "afterEvaluate" });
@@ -227,6 +229,22 @@ export class Host {
                     configurable: true,
                 });
             },
+            urlPlaces: () => (this.#places = new Int32Array(7)),
+            urlParse: (text, base) => this.#placed(URL.parse(text, base)),
+            urlSet: (href, component, value) => {
+                const url = new URL(href);
+                url[URL_COMPONENTS[component]] = value === undefined ? "" : value;
+                return this.#placed(url);
+            },
+            urlOpaquePath: (text) => text,
+            formParse: (text) => this.#makeArray([...new URLSearchParams(text[0] === "?" ? `?${text}` : text)].flat()),
+            formSerialize: (list, from, to) => {
+                const params = new URLSearchParams();
+                for (let i = from; i < to && i < list.length; i += 2) {
+                    params.append(list[i], list[i + 1]);
+                }
+                return params.toString();
+            },
             part: (name) => parts.get(name).runInContext(this.context),
             openCompress: () => {
                 const natives = this.#compress();
@@ -263,6 +281,22 @@ export class Host {
                 this.entries = entries;
             },
         };
+    }
+
+    // Writes the places of a URL that Node.js has parsed (worker/url/url.h); those of plain URLs. Returns its text.
+    #placed(url) {
+        if (url === null) {
+            return undefined;
+        }
+        const { href, protocol, username, password, host, hostname, pathname, search, hash } = url;
+        const hasHost = href.startsWith(`${protocol}//`);
+        const user = protocol.length + (hasHost ? 2 + username.length : 0);
+        const at = user + (password === "" ? 0 : password.length + 1);
+        const start = at + (username === "" && password === "" ? 0 : 1);
+        const path = start + host.length;
+        setBytes.call(this.#places, [protocol.length, user, at, hasHost ? start + hostname.length : at, path,
+            path + pathname.length, path + pathname.length + search.length]);
+        return href;
     }
 
     #drop(bytes) {

@@ -21,62 +21,10 @@ if (!out) {
 const replacements = {
     name: "skep-replacements",
     setup(build) {
-        const local = (name) => ({ path: path.join(here, "src/url", name) });
-        const fromUrl = (args) => /[\\/]whatwg-url[\\/]lib[\\/]/.test(args.importer);
-
-        build.onResolve({ filter: /^tr46$/ }, (args) =>
-            fromUrl(args) ? local("idna.js") : undefined);
-        build.onResolve({ filter: /^\.\/url-state-machine(\.js)?$/ }, (args) =>
-            fromUrl(args) ? local("state_machine.js") : undefined);
-        build.onResolve({ filter: /^\.\/encoding(\.js)?$/ }, (args) =>
-            fromUrl(args) ? local("encoding.js") : undefined);
-        build.onResolve({ filter: /^@exodus\/bytes\/(encoding|whatwg)\.js$/ }, (args) =>
-            fromUrl(args) ? local("encoding.js") : undefined);
-
         build.onLoad({ filter: /node-inspect-extracted[\\/]dist[\\/]inspect\.js$/ }, async (args) => {
             const bounds = JSON.stringify(path.join(here, "src/inspect/bounds.js"));
             const contents = patched("node-inspect-extracted", await readFile(args.path, "utf8"), inspectBounds);
             return { contents: `const skep = require(${bounds});\n${contents}`, loader: "js" };
-        });
-
-        // Objects that only the library sees are set up by assignments, which would call setters of Object.prototype.
-        build.onLoad({ filter: /whatwg-url[\\/]lib[\\/](url-state-machine|URL(SearchParams)?-impl)\.js$/ },
-            async (args) => {
-                const name = args.path.includes("machine") ? "URLStateMachine" : "exports.implementation";
-                const contents = `${await readFile(args.path, "utf8")}
-Object.setPrototypeOf(${name}.prototype, null);`;
-                return { contents, loader: "js" };
-            });
-
-        // The object that stands for the global one is assigned to, too.
-        build.onLoad({ filter: /whatwg-url[\\/]index\.js$/ }, async (args) => ({
-            contents: patched("whatwg-url", await readFile(args.path, "utf8"), [
-                ["sharedGlobalObject = {", "sharedGlobalObject = { __proto__: null,"],
-            ]),
-            loader: "js",
-        }));
-
-        // Descriptors that have nothing of Object.prototype.
-        build.onLoad({ filter: /whatwg-url[\\/]lib[\\/]URL(SearchParams)?\.js$/ }, async (args) => ({
-            contents: (await readFile(args.path, "utf8"))
-                .replace(/(Object\.defineProperty\((?:wrapper|iterator), [\w.]+, \{)/g, "$1 __proto__: null,"),
-            loader: "js",
-        }));
-
-        // There is one realm.
-        build.onLoad({ filter: /whatwg-url[\\/]lib[\\/]utils\.js$/ }, async (args) => ({
-            contents: `${await readFile(args.path, "utf8")}
-module.exports.newObjectInRealm = (realm, object) => object;`,
-            loader: "js",
-        }));
-
-        // One bound for all texts that the layer looks into.
-        build.onLoad({ filter: /webidl-conversions[\\/]lib[\\/]index\.js$/ }, async (args) => {
-            const webidl = JSON.stringify(path.join(here, "src/webidl.js"));
-            const contents = `${await readFile(args.path, "utf8")}
-const { toText } = require(${webidl}), { DOMString } = exports;
-exports.DOMString = (value, options) => toText(DOMString(value, options));`;
-            return { contents, loader: "js" };
         });
 
         build.onLoad({ filter: /web-streams-polyfill[\\/]dist[\\/]ponyfill\.mjs$/ }, async (args) => ({

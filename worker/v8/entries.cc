@@ -25,6 +25,7 @@ const char *const entry_names[ENTRY_COUNT] = {
     [ENTRY_ON_CALL_CREDIT] = "onCallCredit",
     [ENTRY_ON_CALL_FAILED] = "onCallFailed",
     [ENTRY_LOAD] = "load",
+    [ENTRY_TO_ASCII] = "toAscii",
 };
 
 // Rejections without a handler that one entry may report; each keeps its promise alive.

@@ -38,6 +38,7 @@ enum entry {
     ENTRY_ON_CALL_CREDIT,
     ENTRY_ON_CALL_FAILED,
     ENTRY_LOAD,
+    ENTRY_TO_ASCII,
     ENTRY_COUNT,
 };
 extern const char *const entry_names[ENTRY_COUNT];
@@ -130,6 +131,7 @@ struct isolate {
 
     std::shared_ptr<CryptoState> crypto;     // null until JavaScript uses it
     std::shared_ptr<CompressState> compress; // the same
+    int32_t *url_places = nullptr;           // borrowed: of an array that the JS layer keeps (url.cc)
     bool keeps_code = false;                 // see struct isolate_options
     // Parts of the JS layer that were evaluated, if it keeps their code.
     std::vector<std::pair<Part *, v8::Global<v8::UnboundScript>>> parts;

@@ -767,6 +767,12 @@ const Native natives[] = {
     { "openCrypto", native_open_crypto },
     { "openCompress", native_open_compress },
     { "part", native_part },
+    { "urlPlaces", native_url_places },
+    { "urlParse", native_url_parse },
+    { "urlSet", native_url_set },
+    { "urlOpaquePath", native_url_opaque_path },
+    { "formParse", native_form_parse },
+    { "formSerialize", native_form_serialize },
     { "register", native_register },
 };
 

@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stands in for tr46 inside whatwg-url: a plain ASCII host needs no tables (domain to ASCII of
-// the URL standard says so), any other loads tr46 at first use.
+// Domain to ASCII of the URL standard, for the native parser (worker/url): it asks for hosts that are not plain ASCII only, and those
+// load tr46 with its tables.
 import { load } from "lazy:./idna/main.js";
 import { firstUse } from "./first_use.js";
-import { RegExpPrototypeTest, StringPrototypeToLowerCase } from "./primordials.js";
-
-const ascii = /^[\x00-\x7f]*$/;
-const punycode = /(^|\.)xn--/i;
 
 let library;
 
-const tr46 = () => (library ??= firstUse(load));
-
-export function toASCII(domain, options) {
-    if (RegExpPrototypeTest(ascii, domain) && !RegExpPrototypeTest(punycode, domain)) {
-        return StringPrototypeToLowerCase(domain);
-    }
-    return tr46().toASCII(domain, options);
-}
-
-export function toUnicode(domain, options) {
-    return tr46().toUnicode(domain, options);
-}
+// The entry for the parser. Returns null for a domain that is not valid.
+export const toAscii = (domain) => (library ??= firstUse(load)).toASCII(domain, {
+    __proto__: null, checkHyphens: false, checkBidi: true, checkJoiners: true, useSTD3ASCIIRules: false,
+    transitionalProcessing: false, verifyDNSLength: false, ignoreInvalidPunycode: false,
+});

@@ -28,6 +28,7 @@ import {
     Navigator, Performance, globalFunctions, navigator, performance,
 } from "./globals.js";
 import { Headers } from "./headers.js";
+import { toAscii } from "./idna.js";
 import { describeError } from "./inspect.js";
 import { defineLazyGlobals, loadLazy } from "./lazy_globals.js";
 import { missing } from "./missing.js";
@@ -69,7 +70,7 @@ defineFunctionText();
 
 register({
     load: loadLazy, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
-    missing, onCallHead, onCancel, onCredit, onRejection, onTimer, prepare() {
+    missing, onCallHead, onCancel, onCredit, onRejection, onTimer, toAscii, prepare() {
         prepareWebAssembly();
         prepareBase64();
     },

@@ -12,7 +12,8 @@ import { concat } from "./bytes.js";
 import { decodeUtf8 } from "./encoding.js";
 import { FormData, appendEntry, formEntries } from "./form_data.js";
 import { parseMime } from "./mime.js";
-import { urlLibrary } from "./url.js";
+import { parseForm } from "./url.js";
+import { toText } from "./webidl.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
 const indexOfByte = uncurryThis(Uint8Array.prototype.indexOf);
@@ -246,9 +247,9 @@ function unescapeName(text) {
 
 export function parseUrlEncoded(text) {
     const form = new FormData();
-    // A "?" at the start is content here.
-    const { URLSearchParams, forEachParam } = urlLibrary();
-    forEachParam(new URLSearchParams(text[0] === "?" ? `?${text}` : text),
-        (value, name) => appendEntry(form, name, value));
+    const list = parseForm(toText(text));
+    for (let i = 0; i < list.length; i += 2) {
+        appendEntry(form, list[i], list[i + 1]);
+    }
     return form;
 }

@@ -14,8 +14,7 @@ import {
     IMMUTABLE, NONE, NO_CORS, copyGuarded, copyList, fillList, isToken, listAppend, listFromHead, listHas, wrapList,
 } from "./headers.js";
 import { findObject } from "./object_url.js";
-import { parse, serialize } from "./url.js";
-import { isPlainUrl } from "./url_plain.js";
+import { hasCredentials, normalForm, parse, pathOf, schemeOf, withoutHash } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toText, toUSVString,
 } from "./webidl.js";
@@ -129,12 +128,12 @@ export class Request {
             if (record === null) {
                 throw new TypeError(`Request: '${url}' is not a valid URL.`);
             }
-            if (record.username !== "" || record.password !== "") {
+            if (hasCredentials(record)) {
                 throw new TypeError("Request: the URL has credentials.");
             }
-            this.#url = serialize(record, false);
-            if (record.scheme === "blob") {
-                this.#object = findObject(serialize(record, true));
+            this.#url = record.href;
+            if (schemeOf(record) === "blob") {
+                this.#object = findObject(withoutHash(record));
             }
             if (init !== undefined) {
                 this.#settings = { ...defaults, __proto__: null };
@@ -235,10 +234,7 @@ export class Request {
     #getUrl() {
         if (!this.#isSerialized) {
             this.#isSerialized = true;
-            if (!isPlainUrl(this.#url)) {
-                const record = parse(this.#url);
-                this.#url = record === null ? this.#url : serialize(record, false);
-            }
+            this.#url = normalForm(this.#url) ?? this.#url;
         }
         return this.#url;
     }
@@ -408,6 +404,5 @@ function referrerOf(value) {
     if (record === null) {
         throw new TypeError(`Request: the referrer '${value}' is not a valid URL.`);
     }
-    return record.scheme === "about" && record.path === "client" ? "about:client" :
-        serialize(record, false);
+    return schemeOf(record) === "about" && pathOf(record) === "client" ? "about:client" : record.href;
 }

@@ -8,7 +8,7 @@ import {
     alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody,
 } from "./body.js";
 import { IMMUTABLE, NONE, copyList, fillList, listAppend, listFromHead, listHas, wrapList } from "./headers.js";
-import { parse, serialize } from "./url.js";
+import { normalForm } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toUSVString, toUnsignedShort,
 } from "./webidl.js";
@@ -123,8 +123,8 @@ export class Response {
         requireArguments(arguments.length, 1, "Response.redirect");
         url = toUSVString(url);
         status = toUnsignedShort(status);
-        const record = parse(url);
-        if (record === null) {
+        const location = normalForm(url);
+        if (location === undefined) {
             throw new TypeError(`Response.redirect: '${url}' is not a valid URL.`);
         }
         if (status !== 301 && status !== 302 && status !== 303 && status !== 307 &&
@@ -134,7 +134,7 @@ export class Response {
         const response = new Response(internal);
         response.#status = status;
         response.#list = newList();
-        listAppend(response.#list, "location", serialize(record, false));
+        listAppend(response.#list, "location", location);
         response.#immutable = true;
         return response;
     }

@@ -3,8 +3,10 @@
 // Components of a URL in normal form (URL Pattern, "canonicalize a …"): the URL parser does the work.
 import { RegExpPrototypeTest, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError } from "../primordials.js";
 import {
-    dummyRecord, parse, parsePart, recordHost, recordPath, recordPort, setPassword, setUsername,
+    HASH, HOSTNAME, PASSWORD, PATHNAME, PORT, SEARCH, USERNAME, change, hashOf as hashIn, hostnameOf as hostnameIn, parse,
+    passwordOf as passwordIn, pathOf, portOf as portIn, queryOf, schemeOf, usernameOf as usernameIn,
 } from "../url.js";
+import { urlOpaquePath } from "../native.js";
 
 const IPV6 = /^[0-9a-fA-F[\]:]*$/;
 
@@ -12,32 +14,19 @@ const fail = (name, value) => {
     throw new TypeError(`URLPattern: invalid ${name} "${StringPrototypeSlice(value, 0, 100)}"`);
 };
 
-function parseInto(record, value, state, name) {
-    if (!parsePart(value, record, state)) {
-        fail(name, value);
-    }
-    return record;
-}
+// Returns a URL of that scheme with the value as a component.
+const dummy = (scheme, component, value, name) =>
+    change(parse(`${scheme}://dummy.invalid`), component, value) ?? fail(name, value);
 
 export function protocolOf(value) {
-    return value === "" ? "" : (parse(`${value}://dummy.test`) ?? fail("protocol", value)).scheme;
+    return value === "" ? "" : schemeOf(parse(`${value}://dummy.test`) ?? fail("protocol", value));
 }
 
-export function usernameOf(value) {
-    const record = dummyRecord("https");
-    setUsername(record, value);
-    return record.username;
-}
+export const usernameOf = (value) => usernameIn(dummy("https", USERNAME, value, "username"));
+export const passwordOf = (value) => passwordIn(dummy("https", PASSWORD, value, "password"));
 
-export function passwordOf(value) {
-    const record = dummyRecord("https");
-    setPassword(record, value);
-    return record.password;
-}
-
-function hostOf(scheme, value) {
-    return value === "" ? "" : recordHost(parseInto(dummyRecord(scheme), value, "hostname", "hostname"));
-}
+const hostOf = (scheme, value) =>
+    (value === "" ? "" : hostnameIn(dummy(scheme, HOSTNAME, value, "hostname")));
 
 // A host of a special scheme is a domain name, any other is opaque.
 export const domainOf = (value) => hostOf("https", value);
@@ -47,8 +36,10 @@ export function ipv6Of(value) {
     return RegExpPrototypeTest(IPV6, value) ? StringPrototypeToLowerCase(value) : fail("hostname", value);
 }
 
+// A file: URL has no port to set, and no default one.
 export function portOf(value, protocol = "") {
-    return value === "" ? "" : recordPort(parseInto(dummyRecord(protocol), value, "port", "port"));
+    const scheme = protocol === "" || protocol === "file" ? "dummy" : protocol;
+    return value === "" ? "" : portIn(dummy(scheme, PORT, value, "port"));
 }
 
 export function pathnameOf(value) {
@@ -56,26 +47,10 @@ export function pathnameOf(value) {
         return "";
     }
     const isAbsolute = value[0] === "/";
-    const record = dummyRecord("https");
-    record.path.length = 0;
-    const path = recordPath(parseInto(record, isAbsolute ? value : `/-${value}`, "path start", "pathname"));
+    const path = pathOf(dummy("https", PATHNAME, isAbsolute ? value : `/-${value}`, "pathname"));
     return isAbsolute ? path : StringPrototypeSlice(path, 2);
 }
 
-export function opaquePathOf(value) {
-    const record = dummyRecord("dummy");
-    record.path = "";
-    return value === "" ? "" : recordPath(parseInto(record, value, "opaque path", "pathname"));
-}
-
-export function searchOf(value) {
-    const record = dummyRecord("https");
-    record.query = "";
-    return value === "" ? "" : parseInto(record, value, "query", "search").query;
-}
-
-export function hashOf(value) {
-    const record = dummyRecord("https");
-    record.fragment = "";
-    return value === "" ? "" : parseInto(record, value, "fragment", "hash").fragment;
-}
+export const opaquePathOf = (value) => urlOpaquePath(value);
+export const searchOf = (value) => (value === "" ? "" : queryOf(dummy("https", SEARCH, value, "search")));
+export const hashOf = (value) => (value === "" ? "" : hashIn(dummy("https", HASH, value, "hash")));

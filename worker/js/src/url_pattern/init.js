@@ -2,7 +2,7 @@
 //
 // URLPatternInit: its conversion from JavaScript, and what a base URL adds to it (URL Pattern, "process a URLPatternInit").
 import { StringPrototypeSlice, TypeError } from "../primordials.js";
-import { parse, recordHost, recordPath, recordPort } from "../url.js";
+import * as url from "../url.js";
 import { toUSVString } from "../webidl.js";
 import {
     domainOf, hashOf, hostnameOf, opaquePathOf, passwordOf, pathnameOf, portOf, protocolOf, searchOf, usernameOf,
@@ -36,8 +36,9 @@ export function toInit(value) {
 // Returns the components of a URL record.
 export const partsOf = (record) => ({
     __proto__: null,
-    protocol: record.scheme, username: record.username, password: record.password, hostname: recordHost(record),
-    port: recordPort(record), pathname: recordPath(record), search: record.query ?? "", hash: record.fragment ?? "",
+    protocol: url.schemeOf(record), username: url.usernameOf(record), password: url.passwordOf(record),
+    hostname: url.hostnameOf(record), port: url.portOf(record), pathname: url.pathOf(record), search: url.queryOf(record),
+    hash: url.hashOf(record),
 });
 
 function isAbsolute(pathname, isPattern) {
@@ -82,7 +83,7 @@ function addBase(result, init, base, isPattern) {
 }
 
 function folderOf(base, isPattern) {
-    const path = isPattern ? escapePattern(recordPath(base)) : recordPath(base);
+    const path = isPattern ? escapePattern(url.pathOf(base)) : url.pathOf(base);
     for (let i = path.length - 1; i >= 0; i--) {
         if (path[i] === "/") {
             return StringPrototypeSlice(path, 0, i + 1);
@@ -104,7 +105,7 @@ function protocolFor(value, isPattern) {
 export function processInit(init, isPattern, result) {
     let base = null;
     if (init.baseURL !== undefined) {
-        base = parse(init.baseURL);
+        base = url.parse(init.baseURL);
         if (base === null) {
             throw new TypeError("URLPattern: invalid base URL");
         }
@@ -126,7 +127,7 @@ export function processInit(init, isPattern, result) {
     put("port", (value) => portOf(value, protocol));
     if (init.pathname !== undefined) {
         let { pathname } = init;
-        if (base !== null && typeof base.path !== "string" && !isAbsolute(pathname, isPattern)) {
+        if (base !== null && !url.hasOpaquePath(base) && !isAbsolute(pathname, isPattern)) {
             pathname = folderOf(base, isPattern) + pathname;
         }
         result.pathname = isPattern ? pathname : isSpecial ? pathnameOf(pathname) : opaquePathOf(pathname);

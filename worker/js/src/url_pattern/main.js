@@ -62,8 +62,7 @@ function partsToMatch(input, base) {
             return undefined;
         }
     }
-    const baseRecord = base === undefined ? undefined : parse(base);
-    const record = baseRecord === null ? null : parse(input, baseRecord);
+    const record = parse(input, base);
     return record === null ? undefined : partsOf(record);
 }
 
