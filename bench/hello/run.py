@@ -37,11 +37,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def skep_command(folder, port, workers, script):
-    tenant = folder / "tenants" / "hello"
-    tenant.mkdir(parents=True)
-    (tenant / "skep.yaml").write_text(f'name: hello\nmain: worker.js\nroutes: ["{HOST}/*"]\n')
-    (tenant / "worker.js").write_bytes((HERE / script).read_bytes())
+def skep_command(folder, port, workers, script, tenants=1):
+    """Tenants: hello, hello1, hello2 and so on, each with a host of its own."""
+    for number in range(tenants):
+        name = f"hello{number or ''}"
+        tenant = folder / "tenants" / name
+        tenant.mkdir(parents=True)
+        (tenant / "skep.yaml").write_text(f'name: {name}\nmain: worker.js\nroutes: ["{name}.localhost/*"]\n')
+        (tenant / "worker.js").write_bytes((HERE / script).read_bytes())
     config = {
         "listen": [f"127.0.0.1:{port}"],
         "admin_socket": str(folder / "admin.sock"),
@@ -58,13 +61,16 @@ def deno_program():
     sys.exit("error: no deno below build/bench; run scripts/bench hello")
 
 
-def commands(folder, what):
+def commands(folder, what, tenants):
     """name -> (port, command)"""
     script = "worker.js" if what == "hello" else "mib.js"
     result = {}
     for name, workers in (("skep, workers: 1", 1), ("skep, default", None)):
         port = free_port()
         result[name] = (port, skep_command(folder / f"skep-{workers}", port, workers, script))
+    if tenants > 1:
+        port = free_port()
+        result[many(tenants)] = (port, skep_command(folder / "skep-many", port, 1, script, tenants))
     if what == "hello":
         port = free_port()
         result["node:http"] = (port, ["node", HERE / "node.mjs", str(port)])
@@ -74,14 +80,18 @@ def commands(folder, what):
     return result
 
 
+def many(tenants):
+    return f"skep, {tenants} tenants"
+
+
 @contextlib.contextmanager
-def servers(log, what):
+def servers(log, what, tenants):
     """All servers, up and answering: name -> (port, pid)."""
     running = []
     with tempfile.TemporaryDirectory(prefix="skep-bench-") as folder:
         try:
             ports = {}
-            for name, (port, command) in commands(pathlib.Path(folder), what).items():
+            for name, (port, command) in commands(pathlib.Path(folder), what, tenants).items():
                 environment = {**os.environ, "DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": folder}
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
@@ -120,16 +130,18 @@ def wait_answer(name, process, port):
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
-def ask(server, seconds, connections, what):
+def ask(server, seconds, connections, what, tenants=1):
     """One run of wrk: requests/s, p50 and p99 in ms, microseconds of CPU time for each request."""
     port, pid = server
     url = f"http://127.0.0.1:{port}/"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     if what == "up":
         command += ["-s", HERE / "up.lua"]
+    elif tenants > 1:
+        command += ["-s", HERE / "hosts.lua"]
     before = cpu_seconds(pid)
     run = subprocess.run(
-        [*command, "-H", f"Host: {HOST}", url], capture_output=True, text=True, check=True
+        [*command, "-H", f"Host: {HOST}", url, "--", str(tenants)], capture_output=True, text=True, check=True
     )
     cpu = cpu_seconds(pid) - before
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)", run.stdout)
@@ -189,18 +201,26 @@ def main():
         "--what", choices=("hello", "down", "up"), default="hello",
         help="hello, world; or a response of 1 MiB (down) or a request of 1 MiB (up)",
     )  # fmt: skip
+    parser.add_argument(
+        "--tenants", type=int, default=1,
+        help="also that many tenants in one worker of skep, asked in turn (1: no such row)",
+    )  # fmt: skip
     arguments = parser.parse_args()
     what = arguments.what
+    if what == "up" and arguments.tenants > 1:
+        parser.error("--tenants is for hello and down")
+    # The number of tenants that a server is asked for.
+    tenants_of = {many(arguments.tenants): arguments.tenants}
     log_path = TOP / "build" / "bench" / "hello" / "servers.log"
-    with log_path.open("wb") as log, servers(log, what) as ports:
+    with log_path.open("wb") as log, servers(log, what, arguments.tenants) as ports:
         print_facts(arguments)
-        for port in ports.values():  # warm up
-            ask(port, 1, arguments.connections, what)
+        for name, port in ports.items():  # warm up
+            ask(port, 1, arguments.connections, what, tenants_of.get(name, 1))
         results = {name: [] for name in ports}
         for number in range(arguments.rounds):
             names = list(ports) if number % 2 == 0 else list(reversed(ports))
             for name in names:
-                one = ask(ports[name], arguments.seconds, arguments.connections, what)
+                one = ask(ports[name], arguments.seconds, arguments.connections, what, tenants_of.get(name, 1))
                 results[name].append(one)
             print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
         print_table(results, "deno serve")

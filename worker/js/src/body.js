@@ -93,10 +93,11 @@ export function extractBody(object) {
             return new Body(undefined, undefined, iteratorStream(object, iterate));
         }
     }
-    const text = toContent(object);
     extractedType = "text/plain;charset=UTF-8";
-    return new Body(text, undefined, undefined);
+    return textBody(object);
 }
+
+export const textBody = (value) => new Body(toContent(value), undefined, undefined);
 
 // Returns the stream that the tenant sees as .body.
 export function streamOf(body) {

@@ -128,11 +128,16 @@ function dropRest(call) {
 
 function drop(call) {
     call.gone = true;
-    dropRest(call);
-    revokeObjects(call);
-    call.lingers = keepTimers(call);
-    if (!call.lingers) {
-        removeCall(call.id);
+    if (call.waiting !== 0 || call.own !== undefined) {
+        dropRest(call);
+    }
+    if (call.objectUrls !== undefined) {
+        revokeObjects(call);
+    }
+    if (call.timers === undefined) {
+        removeCall(call);
+    } else if (!(call.lingers = keepTimers(call))) {
+        removeCall(call);
     }
 }
 
@@ -283,38 +288,43 @@ function runListeners(call) {
 // given: a Response, or a promise of one
 async function answerWith(call, given) {
     let response = given;
+    let isGood = isResponse(given);
     try {
-        if (!isResponse(response)) {
-            response = await response;
+        if (!isGood) {
+            response = await given;
+            isGood = isResponse(response);
         }
     } catch (error) {
         finish(call, EXCEPTION, describeError(error));
         return;
     }
-    if (!call.gone) {
-        answer(call, response);
-    }
+    answer(call, response, isGood);
 }
 
 async function run(call) {
     let response;
+    let isGood;
     try {
         response = FunctionPrototypeCall(handlerFetch, handler, call.request, env,
             new ExecutionContext(call));
-        if (!isResponse(response)) {
+        isGood = isResponse(response);
+        if (!isGood) {
             response = await response;
+            isGood = isResponse(response);
         }
     } catch (error) {
         finish(call, EXCEPTION, describeError(error));
         return;
     }
-    if (!call.gone) {
-        answer(call, response);
-    }
+    answer(call, response, isGood);
 }
 
-function answer(call, response) {
-    if (!isResponse(response)) {
+// isGood: it is a Response.
+function answer(call, response, isGood) {
+    if (call.gone) {
+        return;
+    }
+    if (!isGood) {
         finish(call, BAD_RESPONSE, gave.none);
         return;
     }
@@ -517,7 +527,7 @@ export function forget(id) {
         call.lingers = false;
         dropRest(call);
         revokeObjects(call);
-        removeCall(id);
+        removeCall(call);
         forgetTimers(call);
     }
     forgetCurrent(call);

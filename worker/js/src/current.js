@@ -32,9 +32,10 @@ export function findCall(id) {
     return call !== undefined && call.id === id ? call : undefined;
 }
 
-export function removeCall(id) {
-    if (findCall(id) !== undefined) {
-        calls[slotOf(id)] = undefined;
+export function removeCall(call) {
+    const slot = slotOf(call.id);
+    if (calls[slot] === call) {
+        calls[slot] = undefined;
     }
 }
 

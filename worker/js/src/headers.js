@@ -39,8 +39,27 @@ export function isToken(string) {
     return string.length > 0;
 }
 
+// Names that code mostly uses, in both ways of writing them, and their lower case: a look in a table is shorter than one at each character.
+const known = { __proto__: null };
+for (const name of [
+    "Accept", "Accept-Encoding", "Accept-Language", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Origin", "Authorization", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language",
+    "Content-Length", "Content-Security-Policy", "Content-Type", "Cookie", "ETag", "Expires", "Host", "If-Modified-Since", "If-None-Match",
+    "Last-Modified", "Link", "Location", "Origin", "Range", "Referer", "Retry-After", "Server-Timing", "Set-Cookie",
+    "Strict-Transport-Security", "User-Agent", "Vary", "X-Content-Type-Options", "X-Forwarded-For", "X-Frame-Options", "X-Request-Id",
+]) {
+    const lower = StringPrototypeToLowerCase(name);
+    known[name] = lower;
+    known[lower] = lower;
+}
+const KNOWN_MAX = 32;
+
 // Returns the name in lower case. Throws TypeError if it is not a header name.
 function normalizeName(name) {
+    const lower = name.length <= KNOWN_MAX ? known[name] : undefined;
+    if (lower !== undefined) {
+        return lower;
+    }
     let isUpper = false;
     for (let i = 0; i < name.length; i++) {
         const kind = tokens[StringPrototypeCharCodeAt(name, i)];

@@ -5,7 +5,7 @@ import {
     JSONStringify, RangeError, StringPrototypeCharCodeAt, TypeError, isObject, newList,
 } from "./primordials.js";
 import {
-    alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody,
+    alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody, textBody,
 } from "./body.js";
 import { IMMUTABLE, NONE, copyList, fillList, listAppend, listFromHead, listHas, wrapList } from "./headers.js";
 import { normalForm } from "./url.js";
@@ -15,8 +15,8 @@ import {
 
 const internal = Symbol("internal");
 
-export const isNullBodyStatus = (status) =>
-    status === 101 || status === 103 || status === 204 || status === 205 || status === 304;
+export const isNullBodyStatus = (status) => status !== 200 &&
+    (status === 101 || status === 103 || status === 204 || status === 205 || status === 304);
 
 export let isResponse;
 export let responseStatus;
@@ -55,6 +55,11 @@ export class Response {
 
     constructor(body = null, init = undefined) {
         if (body === internal) {
+            return;
+        }
+        if (typeof body === "string" && init === undefined) {
+            this.#body = textBody(body);
+            this.#list = plainText;
             return;
         }
         let extracted = null;
