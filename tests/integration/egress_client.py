@@ -106,43 +106,22 @@ class Fetch:
         return self.done["text"].decode()
 
 
-class Egress:
-    def __init__(self, *options, env=None, path=None):
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket = ours
+class Client:
+    """skepd's end of a channel to egress."""
+
+    def __init__(self, channel):
+        self.socket = channel
         self.socket.settimeout(TIMEOUT_S)
-        self.errors = os.memfd_create("egress-errors")
-        # A high number, so that the channel's own is free in the child.
-        high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD, 100)
-        theirs.close()
-
-        def place():
-            os.dup2(high, CHANNEL_FD)
-            os.closerange(CHANNEL_FD + 1, 256)
-
-        self.process = subprocess.Popen(
-            [path or BIN / "skep-egress", *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=self.errors, close_fds=False, preexec_fn=place, env=env or {})
-        os.close(high)
         self._input = b""
         self.fetches = {}
         self.last_id = 0
         self.hello = self._read_hello()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
     def log(self):
-        os.lseek(self.errors, 0, os.SEEK_SET)
-        return os.read(self.errors, 1 << 20).decode()
+        return "no more frames"
 
     def close(self):
-        """Leaves, as skepd does; the helper ends by itself."""
         self.socket.close()
-        assert self.process.wait(TIMEOUT_S) in (0, -9), self.log()
 
     def _read_frame(self):
         while len(self._input) < 4 or len(self._input) < 4 + struct.unpack_from("<I", self._input)[0]:
@@ -215,6 +194,43 @@ class Egress:
     def fetch(self, url, **values):
         return self.finish(self.open(url, **values))
 
+
+class Egress(Client):
+    """A program, started as the spawner starts it."""
+
+    def __init__(self, *options, env=None, launcher=()):
+        """launcher: a command that executes the program."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.errors = os.memfd_create("egress-errors")
+        # A high number, so that the channel's own is free in the child.
+        high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD, 100)
+        theirs.close()
+
+        def place():
+            os.dup2(high, CHANNEL_FD)
+            os.closerange(CHANNEL_FD + 1, 256)
+
+        self.process = subprocess.Popen(
+            [*launcher, BIN / "skep-egress", *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=self.errors, close_fds=False, preexec_fn=place, env=env or {})
+        os.close(high)
+        super().__init__(ours)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def log(self):
+        os.lseek(self.errors, 0, os.SEEK_SET)
+        return os.read(self.errors, 1 << 20).decode()
+
+    def close(self):
+        """Leaves, as skepd does; the helper ends by itself."""
+        self.socket.close()
+        assert self.process.wait(TIMEOUT_S) in (0, -9), self.log()
+
     def ends_by_itself(self):
         """Waits until the helper has closed the channel; returns its exit status."""
         with contextlib.suppress(OSError, EOFError):
@@ -229,6 +245,40 @@ class Egress:
 class _Query(socketserver.BaseRequestHandler):
     def handle(self):
         data, sock = self.request
+        if answer := self.server.reply(data, "udp"):
+            sock.sendto(answer, self.client_address)
+
+
+class _LongQuery(socketserver.StreamRequestHandler):
+    def handle(self):
+        while size := self.rfile.read(2):
+            answer = self.server.resolver.reply(self.rfile.read(*struct.unpack("!H", size)), "tcp")
+            self.wfile.write(struct.pack("!H", len(answer)) + answer)
+
+
+class Resolver(socketserver.ThreadingUDPServer):
+    """Answers with the rows of `names`: {name: [address]}. A row may be a function, called at each question, or None: no
+    answer at all; "fail": an answer that says so. Others do not exist. Names in `long` are answered by TCP only."""
+
+    daemon_threads = True
+
+    def __init__(self, names):
+        super().__init__(("127.0.0.1", 0), _Query)
+        self.names = names
+        self.long = set()
+        self.asked = []
+        self.ttl = 0
+        self.tcp = socketserver.ThreadingTCPServer(self.server_address, _LongQuery)
+        self.tcp.daemon_threads = True
+        self.tcp.resolver = self
+        for server in (self, self.tcp):
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def option(self):
+        return f"--dns=127.0.0.1:{self.server_address[1]}"
+
+    def reply(self, data, way):
         at, labels = 12, []
         while data[at]:
             labels.append(data[at + 1 : at + 1 + data[at]].decode())
@@ -236,32 +286,15 @@ class _Query(socketserver.BaseRequestHandler):
         name = ".".join(labels).lower()
         (kind,) = struct.unpack_from("!H", data, at + 1)
         question = data[12 : at + 5]
-        self.server.asked.append((name, kind))
-        answer = self.server.answer(name, kind)
+        self.asked.append((name, kind))
+        answer = self.answer(name, kind)
         if answer is None:
-            return
+            return None
         status, records, ttl = answer
         body = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, ttl, len(record)) + record for record in records)
-        head = data[:2] + struct.pack("!HHHHH", 0x8180 | status, 1, len(records), 0, 0)
-        sock.sendto(head + question + body, self.client_address)
-
-
-class Resolver(socketserver.ThreadingUDPServer):
-    """Answers with the rows of `names`: {name: [address]}. A row may be a function, called at each question, or None: no
-    answer at all; "fail": an answer that says so. Others do not exist."""
-
-    daemon_threads = True
-
-    def __init__(self, names):
-        super().__init__(("127.0.0.1", 0), _Query)
-        self.names = names
-        self.asked = []
-        self.ttl = 0
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def option(self):
-        return f"--dns=127.0.0.1:{self.server_address[1]}"
+        if name in self.long and way == "udp":
+            return data[:2] + struct.pack("!HHHHH", 0x8380, 1, 0, 0, 0) + question  # truncated
+        return data[:2] + struct.pack("!HHHHH", 0x8180 | status, 1, len(records), 0, 0) + question + body
 
     def answer(self, name, kind):
         if name not in self.names:
@@ -278,8 +311,9 @@ class Resolver(socketserver.ThreadingUDPServer):
         return 0, records, self.ttl
 
     def close(self):
-        self.shutdown()
-        self.server_close()
+        for server in (self, self.tcp):
+            server.shutdown()
+            server.server_close()
 
 
 # ---- certificates

@@ -15,8 +15,8 @@ import time
 
 import pytest
 
-from egress_client import Egress, Resolver, make_certificates, pack_head, prefix
-from harness import BIN, wait_for
+from egress_client import Client, Egress, Resolver, make_certificates, pack_head, prefix
+from harness import BIN, cpu_ns, wait_for
 
 needs_egress = pytest.mark.skipif(not (BIN / "skep-egress").exists(), reason="no skep-egress was built")
 pytestmark = needs_egress
@@ -27,6 +27,7 @@ pytestmark = needs_egress
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -422,6 +423,28 @@ def test_names_without_address_and_dead_resolvers_are_told_apart(egress, resolve
     assert {name for name, _ in resolver.asked} <= {f"{name}.test" for name in ("none", "missing", "dead", "fail")}
 
 
+def test_a_long_answer_of_the_resolver_comes_by_tcp(egress, resolver, server):
+    resolver.names["long.test"] = ["127.0.0.1"]
+    resolver.long = {"long.test"}
+    fetch = egress.fetch(f"http://long.test:{server.port}/")
+    assert fetch.failure == "NONE", fetch.text
+
+
+def test_an_address_of_this_host_is_refused_though_it_looks_public(server):
+    """In a network of its own, whose loopback has such an address."""
+    commands = 'ip link set lo up && ip address add 192.31.196.1/32 dev lo && exec "$0" "$@"'
+    launcher = ["unshare", "--net", "--map-root-user", "sh", "-c", commands]
+    env = {"PATH": os.environ["PATH"]}
+    tried = subprocess.run([*launcher, "true"], capture_output=True, text=True, env=env)
+    if tried.returncode != 0:
+        pytest.skip(f"no network of its own: {tried.stderr}")
+    with Egress("--dns=127.0.0.1:53", launcher=launcher, env=env) as egress:
+        fetch = egress.fetch("http://192.31.196.1:8080/", named=[])
+        assert fetch.failure == "ADDRESS" and "of this host" in fetch.text
+        fetch = egress.fetch("http://192.31.196.1:8080/", named=[prefix("192.31.196.1")])
+        assert fetch.failure == "CONNECT", fetch.text
+
+
 # ---- requests that are none
 
 
@@ -571,6 +594,34 @@ def test_many_hung_fetches_of_one_tenant_hold_up_no_other(egress, server):
         for fetch in hung:
             assert egress.finish(fetch).failure == "CANCELLED"
         assert egress.fetch(f"http://127.0.0.1:{server.port}/", tenant=7).failure == "NONE"
+
+
+def test_hung_fetches_of_many_tenants_cost_others_nothing(egress, server):
+    def hang(connection):
+        connection.recv(1 << 20)
+        connection.recv(1)
+
+    def median():
+        times = []
+        for _ in range(100):
+            began = time.perf_counter()
+            assert egress.fetch(f"http://127.0.0.1:{server.port}/").failure == "NONE"
+            times.append(time.perf_counter() - began)
+        return sorted(times)[50]
+
+    limits = {"head_ms": 600_000, "total_ms": 600_000}
+    alone = median()
+    with raw_server(hang) as port:
+        hung = [egress.open(f"http://127.0.0.1:{port}/", tenant=100 + n // 6, **limits) for n in range(300)]
+        beside = median()
+        before = cpu_ns(egress.process.pid)
+        time.sleep(1)
+        assert cpu_ns(egress.process.pid) - before < 50_000_000  # 5 % of a second
+        alone = min(alone, median())
+        assert beside < 3 * alone, (alone, beside)
+        assert not any(fetch.done for fetch in hung)
+        egress.socket.close()  # and all end with it
+        assert egress.process.wait(10) == 0
 
 
 @pytest.mark.parametrize("phase", ["look-up", "connect", "head", "body", "sending"])
@@ -783,3 +834,64 @@ def test_an_egress_that_is_killed_is_an_end_of_its_channel(resolver, server):
     assert egress.ends_by_itself() == -signal.SIGKILL
     egress.socket.close()
 
+
+
+# ---- the unit
+
+
+@pytest.fixture
+def unit(resolver, tmp_path):
+    """The path of the socket of an egress that was started as a unit: by socket activation."""
+    path = tmp_path / "egress.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        high = os.dup(listener.fileno())
+
+    def place():
+        os.dup2(high, 3)
+
+    command = ["sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"', str(BIN / "skep-egress"), resolver.option]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=place, pass_fds=[3])
+    os.close(high)
+    yield path
+    process.terminate()
+    assert process.wait(10) == -signal.SIGTERM
+
+
+def reach(path):
+    channel = socket.socket(socket.AF_UNIX)
+    channel.connect(str(path))
+    return Client(channel)
+
+
+def test_a_unit_serves_two_skepd_apart(unit, server):
+    """As at an upgrade: with the same numbers of fetches and tenants, and one of them leaves in the middle."""
+    old, new = reach(unit), reach(unit)
+    slow = [client.open(f"http://127.0.0.1:{server.port}/size/400000", credit=10) for client in (old, new)]
+    assert slow[0].id == slow[1].id
+    for client, fetch in zip((old, new), slow):
+        client.wait_for(lambda fetch=fetch: len(fetch.body) == 10)
+        assert client.fetch(f"http://127.0.0.1:{server.port}/").done["connects"] == 1
+    old.close()
+    for _ in range(3):
+        assert new.fetch(f"http://127.0.0.1:{server.port}/").failure == "NONE"
+    new.send("credit", id=slow[1].id, bytes=400000)
+    assert len(new.finish(slow[1]).body) == 400000
+    another = reach(unit)
+    assert another.fetch(f"http://127.0.0.1:{server.port}/").done["connects"] == 1
+    for client in (new, another):
+        client.close()
+
+
+def test_a_unit_outlives_a_client_that_breaks_the_protocol(unit, server):
+    client = reach(unit)
+    client.open(f"http://127.0.0.1:{server.port}/size/400000", credit=10)
+    client.send("credit", id=77, bytes=1)
+    with pytest.raises((EOFError, ConnectionError)):
+        while True:
+            client.step()
+    client.close()
+    client = reach(unit)
+    assert client.fetch(f"http://127.0.0.1:{server.port}/").failure == "NONE"
+    client.close()
