@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Feeds bytes to the decoders of worker/compress, and what the encoders make of them to the decoders again. The first byte names the
- * format, the second the size of the parts that the bytes come in. However the bytes are cut, the result is the same.
+ * format and how often the encoders get the bytes, the second the size of the parts that the bytes come in. However the bytes are
+ * cut, the result is the same.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "worker/compress/compress.h"
 
 #define INPUT_MAX_BYTES ((size_t) 64 << 10)
+#define PLAIN_MAX_BYTES ((size_t) 128 << 10)
 #define RESULT_MAX_BYTES ((size_t) 256 << 10) /* a bomb is left alone beyond */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -69,8 +71,20 @@ static void run(enum compress_format format, bool is_decoder, struct compress_in
     compress_free(stream);
 }
 
+/* Fills plain with the input so often, each time with other bytes: encoders end a block only after many KiB. Returns the size. */
+static size_t repeat(const struct compress_input *input, unsigned times, uint8_t *plain)
+{
+    size_t size = 0;
+
+    for (unsigned i = 0; i < times && size + input->size <= PLAIN_MAX_BYTES; i++)
+        for (size_t j = 0; j < input->size; j++)
+            plain[size++] = (uint8_t) (input->data[j] ^ i);
+    return size;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static uint8_t bytes[PLAIN_MAX_BYTES];
     static struct result once, in_parts, packed;
 
     if (size < 2 || size > INPUT_MAX_BYTES)
@@ -87,10 +101,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (once.end == COMPRESS_ENDED && in_parts.end == COMPRESS_ENDED)
         require(in_parts.size == once.size && memcmp(in_parts.bytes, once.bytes, once.size) == 0);
 
-    run(format, false, input, part, part, &packed);
+    const unsigned times = 1 + data[0] / COMPRESS_FORMATS;
+    const struct compress_input plain = { bytes, repeat(&input, times, bytes) };
+    run(format, false, plain, part * times, part * times, &packed);
     require(packed.end == COMPRESS_ENDED);
-    run(format, true, (struct compress_input){ packed.bytes, packed.size }, part, part, &once);
-    require(once.end == COMPRESS_ENDED && once.size == input.size &&
-            memcmp(once.bytes, input.data, input.size) == 0);
+    run(format, true, (struct compress_input){ packed.bytes, packed.size }, part * times,
+        part * times, &once);
+    require(once.end == COMPRESS_ENDED && once.size == plain.size &&
+            memcmp(once.bytes, plain.data, plain.size) == 0);
     return 0;
 }
