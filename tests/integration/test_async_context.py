@@ -122,7 +122,10 @@ const steps = {
     later: () => als.run(1, async () => { await sleep(1); return [get()]; }),
     resolver: async () => { let go; const p = als.run(1, () => new Promise((r) => { go = r; }).then(() => [get()])); als.run(2, go); return p; },
     dispatched: () => { const t = new EventTarget(), got = []; als.run(1, () => t.addEventListener("x", () => got.push(get()))); als.run(2, () => t.dispatchEvent(new Event("x"))); return got; },
-    waiting: () => new Promise((r) => { const { port1, port2 } = new MessageChannel(); als.run(1, () => port1.postMessage(0)); als.run(2, () => { port2.onmessage = () => r([get()]); }); }),
+    waiting: async () => { const { port1, port2 } = new MessageChannel(); als.run(1, () => port1.postMessage(0)); await sleep(3);
+        return new Promise((r) => als.run(2, () => { port2.onmessage = () => r([get()]); })); },
+    ports: () => Promise.all([1, 2, 3].map((n) => new Promise((r) => { const { port1, port2 } = new MessageChannel(); port2.onmessage = () => r(get());
+        als.run(n, () => port1.postMessage(0)); }))),
     tasks: () => { const got = []; return Promise.all([1, 2, 3].map((n) => als.run(n, () => scheduler.postTask(() => got.push(n === get()))))).then(() => got); },
 };
 export default { async fetch() {
@@ -154,6 +157,7 @@ WANTED = {
     "resolver": [1],
     "dispatched": [2],
     "waiting": [1],
+    "ports": [1, 2, 3],
     "tasks": [True, True, True],
     "module": ["function", "AsyncLocalStorage,AsyncResource,default", True],
     "wrong": [

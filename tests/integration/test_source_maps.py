@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN
+from harness import BIN, script
 
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -194,6 +194,19 @@ def test_map_beyond_what_is_left_costs_no_request_and_no_isolate(start):
     skepd = start({"a": {**files(big), "limits": {"cpu_ms": 20000, "heap_mib": 64, "external_mib": 64}}})
     assert skepd.get("a", "/").code == "exception"
     assert "to read it may take more memory than is left (heap_mib)" in log_of(skepd, "is not used")
+
+
+def test_map_that_is_made_to_be_slow_kills_no_worker(start):
+    """Segments as short as they can be, and as many frames as there may be."""
+    source = "Error.stackTraceLimit = 1000;\nconst deep = (n) => { if (n === 0) throw new Error('deep'); deep(n - 1); };\n" \
+             "export default { fetch() { deep(500); } };\n"
+    slow = json.dumps(source_map(mappings="A," * 1_400_000 + ";;" + "A," * 100))
+    skepd = start({"a": {"limits": {"cpu_ms": 50}, "files": {"worker.js": source, "worker.js.map": slow}}, "b": script("return new Response('b')")})
+    pids = {worker["pid"] for worker in skepd.workers()}
+    for _ in range(5):
+        assert skepd.get("a").code in ("exception", "cpu_request")
+        assert skepd.get("b").text == "b"
+    assert {worker["pid"] for worker in skepd.workers()} == pids and "killed" not in skepd.log()
 
 
 def test_prototypes_of_the_tenant_are_not_asked(start):

@@ -14,9 +14,9 @@ namespace
 using Info = v8::FunctionCallbackInfo<v8::Value>;
 
 constexpr int max_url_units = 4096;
-constexpr uint32_t max_places = 64;
-// CPU time (2 to 4 ns were seen) and heap that reading a map takes at most, for each of its bytes.
-constexpr uint64_t read_ns_per_byte = 6;
+constexpr uint32_t max_places = 32;
+// CPU time (2 to 4 ns were seen; 9 of mappings of the shortest segments, for the most places) and heap that reading a map takes at most, for each of its bytes.
+constexpr uint64_t read_ns_per_byte = 8;
 constexpr size_t heap_per_byte = 6;
 
 // A map, or why it cannot be used.

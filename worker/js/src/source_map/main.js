@@ -10,7 +10,7 @@ import {
 } from "../primordials.js";
 
 const FRAME = "    at ";
-const MAX_PLACES = 64; // as worker/v8 takes
+const MAX_PLACES = 32; // as worker/v8 takes
 const MAX_NAME = 1024;
 
 // A place in a line of the text: file, and line and column from 1 on; the text before and behind it.
