@@ -40,6 +40,12 @@ TEXTS = {
     "new AbortSignal()": "TypeError: AbortSignal: Illegal constructor; use new AbortController().signal, AbortSignal.timeout() or AbortSignal.any()",
     "new MessagePort()": "TypeError: MessagePort: Illegal constructor; use new MessageChannel()",
     "new CryptoKey()": "TypeError: CryptoKey: Illegal constructor; use crypto.subtle.generateKey() or importKey()",
+    "new ReadableStream({ type: 'x' })": "TypeError: First parameter has member 'type' that is 'x', not 'bytes'.",
+    "new ReadableStream().getReader({ mode: 'x' })": "TypeError: First parameter has member 'mode' that is 'x', not 'byob'.",
+    "new ReadableStream({ pull: 1 })": "TypeError: First parameter has member 'pull' that is not a function.",
+    "new ReadableStream({}, { highWaterMark: -1 })": "RangeError: highWaterMark is no number from 0 on.",
+    "new WritableStream({ type: 1 })": "RangeError: First parameter has a member 'type', which a WritableStream may not have.",
+    "new TransformStream({ readableType: 1 })": "RangeError: First parameter has a member 'readableType', which a TransformStream may not have.",
     "await fetch()": "TypeError: fetch: 1 argument required, but only 0 present.",
     "await crypto.subtle.digest('x', data)": "NotSupportedError: x is no algorithm for digest.",
     "await crypto.subtle.encrypt({ name: 'AES-CBC', iv: twelve }, await key('AES-CBC', ['encrypt']), data)":

@@ -161,6 +161,13 @@ const streamsImports = [
     ["PromiseReject as s, PromiseResolve as i, PromiseThen as a", "primordials.js"],
 ];
 const streamsPatches = [
+    // Messages that say what is expected
+    ["`${t} '${e}' is not a valid enumeration value for ReadableStreamReaderMode`", "`${t} is '${e}', not 'byob'.`"],
+    ["`${t} '${e}' is not a valid enumeration value for ReadableStreamType`", "`${t} is '${e}', not 'bytes'.`"],
+    ['"Invalid type is specified"', '"First parameter has a member \'type\', which a WritableStream may not have."'],
+    ['"Invalid readableType specified"', '"First parameter has a member \'readableType\', which a TransformStream may not have."'],
+    ['"Invalid writableType specified"', '"First parameter has a member \'writableType\', which a TransformStream may not have."'],
+    ['"Invalid highWaterMark"', '"highWaterMark is no number from 0 on."'],
     ["const e=null==dr?void 0:dr.DOMException", "const e=DOMException"],
     ['if("function"==typeof queueMicrotask)y=queueMicrotask;else', "if(true)"],
     [",i=Promise.resolve.bind(n),a=Promise.prototype.then,s=Promise.reject.bind(n),l=i", ",l=i"],

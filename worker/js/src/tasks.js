@@ -4,7 +4,7 @@
 // request that has made it, as a timer of 0 ms does, and is one: of all tasks of a request one waits in the worker at a time. Each task has the
 // frame of the code that has made it.
 import { currentCall } from "./current.js";
-import { callIn, currentFrame } from "./frame.js";
+import { currentFrame } from "./frame.js";
 import { closeClass, newList } from "./primordials.js";
 import { startTimer } from "./timers.js";
 
@@ -25,7 +25,7 @@ export function currentTasks() {
     return call === undefined ? moduleTasks ??= new Tasks() : call.tasks ??= new Tasks();
 }
 
-// frame: one of the same request
+// frame: that of the task which is to run next
 function arm(tasks, frame) {
     if (!tasks.isWaiting) {
         startTimer(0, false, () => runNext(tasks), undefined, frame);
@@ -35,7 +35,6 @@ function arm(tasks, frame) {
 
 function runNext(tasks) {
     const task = tasks.list[tasks.head];
-    const frame = tasks.list[tasks.head + 1];
     tasks.isWaiting = false;
     tasks.list[tasks.head++] = undefined;
     tasks.list[tasks.head++] = undefined;
@@ -45,7 +44,7 @@ function runNext(tasks) {
     } else {
         arm(tasks, tasks.list[tasks.head + 1]);
     }
-    callIn(frame, task);
+    task();
 }
 
 // Runs task() later, for the request whose code runs. RangeError if that has as many timers as it may.
