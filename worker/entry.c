@@ -15,6 +15,7 @@
  * worker that gets stuck later has not kept its neighbours' answers. */
 #define LONG_SLICE_NS NSEC_PER_MSEC
 #define MEASURE_EVERY_NS (100 * NSEC_PER_MSEC)
+#define RELEASE_EVERY_NS NSEC_PER_SEC /* an idle isolate gives all of it back when it rests */
 #define TRIM_EVERY_NS NSEC_PER_SEC
 
 /* Returns the app's first credit, as far as an entry that begins now may use it. */
@@ -127,9 +128,17 @@ void entry_on_measure(evutil_socket_t fd, short what, void *arg)
     if (isolate_release_spare())
         entry_measure_soon(host);
     trim(host, now);
-    for (size_t i = 0; i < APPS_MAX; i++)
-        if (host->apps[i] && host->apps[i]->is_unmeasured)
-            measure(host->apps[i], now);
+    for (size_t i = 0; i < APPS_MAX; i++) {
+        struct app *app = host->apps[i];
+        if (!app || !app->isolate)
+            continue;
+        if (now - app->released_ns >= RELEASE_EVERY_NS) {
+            (void) isolate_release_regions(app->isolate);
+            app->released_ns = now;
+        }
+        if (app->is_unmeasured)
+            measure(app, now);
+    }
 }
 
 /* Stops the timers that module code left running, as they have used up the budget of the load; the

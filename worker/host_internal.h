@@ -124,6 +124,7 @@ struct app {
     /* Number of the last timer, apart for each app: no tenant can count the timers of others. */
     int64_t last_timer;
     uint64_t measured_ns;
+    uint64_t released_ns; /* time of the last isolate_release_regions */
     bool is_unmeasured; /* there was an entry since measured_ns */
     uint64_t used_ns;   /* end of the last entry */
     bool is_restless;   /* there was an entry since the last rest */

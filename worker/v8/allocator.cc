@@ -102,8 +102,8 @@ static void *map_block(size_t size, bool is_zeroed)
 
 bool Allocator::take(size_t size, bool is_retried)
 {
+    const bool fits = make_room(size);
     const size_t before = charged();
-    const bool fits = size <= limit_ && before <= limit_ - size;
     if (size != refused_) {
         settle_refusal();
         refused_ = size;
@@ -124,6 +124,17 @@ bool Allocator::take(size_t size, bool is_retried)
     used_.fetch_add(size, std::memory_order_relaxed);
     publish();
     return true;
+}
+
+bool Allocator::make_room(size_t size)
+{
+    const auto fits = [this, size] { return size <= limit_ && charged() <= limit_ - size; };
+    return fits() || (drain_regions() && fits());
+}
+
+bool Allocator::keep_region(void *data, size_t size)
+{
+    return used() + native_charged(size) <= limit_ && regions_keep(&regions_, data, size);
 }
 
 void Allocator::publish()
@@ -151,12 +162,14 @@ void Allocator::settle_refusal()
 
 void Allocator::note_excess()
 {
+    (void) make_room(0);
     excess_ = std::max(excess_, charged());
 }
 
 size_t Allocator::take_excess()
 {
     settle_refusal();
+    (void) make_room(0);
     const size_t excess = std::max(excess_, charged() > limit_ ? charged() : 0);
     excess_ = 0;
     return excess;
@@ -277,22 +290,44 @@ void CountingPages::forget(Allocator *owner, size_t length)
         n_extra_--;
 }
 
+// Alignment of V8's pages, and the size of its ordinary ones, of which it keeps some itself.
+static constexpr size_t heap_page_bytes = 256 * 1024;
+
+void CountingPages::forget_large_page(const void *address)
+{
+    char *at = static_cast<char *>(const_cast<void *>(address));
+    auto it = large_pages_.upper_bound(at);
+    if (it == large_pages_.begin())
+        return;
+    --it;
+    if (static_cast<size_t>(at - it->first) < it->second.size)
+        large_pages_.erase(it);
+}
+
 void *CountingPages::AllocatePages(void *address, size_t length, size_t alignment,
                                    Permission permission)
 {
     // Code is never refused, as below: native memory bounds it.
     const bool is_bounded = permission == kNoAccess;
-    std::shared_ptr<Allocator> owner =
-        is_bounded || permission == kNoAccessWillJitLater ? current_owner() : nullptr;
+    const bool is_reservation = is_bounded || permission == kNoAccessWillJitLater;
+    const bool is_large_page =
+        permission == kReadWrite && alignment == heap_page_bytes && length > heap_page_bytes;
+    std::shared_ptr<Allocator> owner = is_reservation || is_large_page ? current_owner() : nullptr;
 
     if (owner && is_bounded && !may_reserve(*owner, length))
         return nullptr;
-    void *p = inner_->AllocatePages(address, length, alignment, permission);
-    if (p && owner) {
-        if (is_bounded)
-            note(owner.get(), length);
-        reservations_[static_cast<char *>(p)] = { length, 0, false, is_bounded, std::move(owner) };
+    void *p = owner && is_large_page ? owner->take_region(length, alignment) : nullptr;
+    if (!p)
+        p = inner_->AllocatePages(address, length, alignment, permission);
+    if (!p || !owner)
+        return p;
+    if (is_large_page) {
+        large_pages_[static_cast<char *>(p)] = { length, std::move(owner) };
+        return p;
     }
+    if (is_bounded)
+        note(owner.get(), length);
+    reservations_[static_cast<char *>(p)] = { length, 0, false, is_bounded, std::move(owner) };
     return p;
 }
 
@@ -304,6 +339,13 @@ bool CountingPages::FreePages(void *address, size_t length)
         if (it->second.is_bounded)
             forget(it->second.owner.get(), it->second.size);
         reservations_.erase(it);
+    }
+    auto large = large_pages_.find(static_cast<char *>(address));
+    if (large != large_pages_.end()) {
+        const LargePage page = std::move(large->second);
+        large_pages_.erase(large);
+        if (page.size == length && page.owner->keep_region(address, length))
+            return true;
     }
     return inner_->FreePages(address, length);
 }
@@ -317,6 +359,9 @@ bool CountingPages::ReleasePages(void *address, size_t length, size_t new_length
         it->second.size = new_length;
         close(&it->second, new_length);
     }
+    auto large = large_pages_.find(static_cast<char *>(address));
+    if (large != large_pages_.end())
+        large->second.size = new_length;
     return inner_->ReleasePages(address, length, new_length);
 }
 
@@ -324,6 +369,7 @@ bool CountingPages::SetPermissions(void *address, size_t length, Permission perm
 {
     size_t offset = 0;
     Reservation *r = find(address, &offset);
+    forget_large_page(address);
     if (!r)
         return inner_->SetPermissions(address, length, permission);
 
@@ -357,6 +403,7 @@ bool CountingPages::RecommitPages(void *address, size_t length, Permission permi
 bool CountingPages::DecommitPages(void *address, size_t size)
 {
     size_t offset = 0;
+    forget_large_page(address);
     if (Reservation *r = find(address, &offset))
         close(r, offset);
     return inner_->DecommitPages(address, size);

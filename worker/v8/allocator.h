@@ -10,6 +10,7 @@
 #pragma once
 
 #include "worker/memory.h"
+#include "worker/regions.h"
 
 #include <v8.h>
 
@@ -38,6 +39,11 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     Allocator(size_t limit_bytes, bool observe)
         : account_(memory_open()), limit_(limit_bytes), observe_(observe)
     {
+        regions_init(&regions_, account_);
+    }
+    ~Allocator() override
+    {
+        regions_close(&regions_);
     }
 
     // Sets the limit of the tenant that gets the isolate; JavaScript has allocated nothing yet.
@@ -59,9 +65,10 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     // Returns the most bytes that were used, or refused, over the limit since the last call; 0:
     // none.
     size_t take_excess();
-    bool is_over() const
+    // Returns whether the isolate is over the limit, even without the regions that it keeps.
+    bool is_over()
     {
-        return !observe_ && charged() > limit_;
+        return !observe_ && !make_room(0);
     }
     void give_back(size_t size)
     {
@@ -83,6 +90,26 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     size_t native_alarm() const
     {
         return observe_ ? SIZE_MAX : native_base_ + native_free_bytes + limit_ + 1;
+    }
+    // Regions of the heap's large objects that the isolate uses again: see regions.h. They count as native memory, and are given
+    // back before the limit is met. keep_region: false if the region is still the caller's.
+    bool keep_region(void *data, size_t size);
+    void *take_region(size_t size, size_t alignment)
+    {
+        return regions_take(&regions_, size, alignment);
+    }
+    bool release_regions()
+    {
+        return regions_release(&regions_);
+    }
+    bool drain_regions()
+    {
+        return regions_drain(&regions_);
+    }
+    // The isolate ends: gives all regions back, and keeps no more.
+    void close_regions()
+    {
+        regions_close(&regions_);
     }
     uint32_t account() const
     {
@@ -107,14 +134,17 @@ class Allocator final : public v8::ArrayBuffer::Allocator
 
   private:
     void *allocate(size_t length, bool is_zeroed);
-    size_t native_charged() const
+    size_t native_charged(size_t more = 0) const
     {
-        const size_t held = memory_held(account_);
+        const size_t held = memory_held(account_) + more;
         const size_t free = native_base_ + native_free_bytes;
         return held > free ? held - free : 0;
     }
+    // Returns whether size bytes fit the limit, for which the regions go if need be.
+    bool make_room(size_t size);
     void publish();
     uint32_t account_;
+    struct regions regions_;
     size_t native_base_ = 0;
     uint32_t *published_kib_ = nullptr; // borrowed
     // A backing store may be freed after its isolate, when the last shared_ptr to it goes.
@@ -145,7 +175,8 @@ bool allocator_release_spare();
 // later. WebAssembly's code is opened executable, and counted as native memory. V8's heap pages are
 // mapped open at once, and the range for its code is opened as a whole while the isolate is made:
 // neither is counted here. Reservations for memories and buffers are bounded, see max_reserved_bytes: V8
-// answers a refusal as those of Allocator.
+// answers a refusal as those of Allocator. Pages of large objects, but not of code, go to the regions that
+// the isolate keeps when they are freed: V8 writes all of such a page that it reads, as it does with ordinary pages of its own pool.
 class CountingPages final : public v8::PageAllocator
 {
   public:
@@ -194,13 +225,21 @@ class CountingPages final : public v8::PageAllocator
         bool is_bounded; // for a memory or a buffer: counts in Allocator::reserved
         std::shared_ptr<Allocator> owner;
     };
+    // A page of a large object that was mapped open for an isolate, and is still as it was mapped.
+    struct LargePage {
+        size_t size;
+        std::shared_ptr<Allocator> owner;
+    };
     Reservation *find(const void *address, size_t *ret_offset);
     bool may_reserve(const Allocator &owner, size_t length) const;
     void note(Allocator *owner, size_t length);
     void forget(Allocator *owner, size_t length);
+    // Notes that the page with the address is no longer as it was mapped: the kernel gets it when it is freed.
+    void forget_large_page(const void *address);
     void close(Reservation *reservation, size_t from);
 
     v8::PageAllocator *inner_; // borrowed: the platform's
     std::map<char *, Reservation> reservations_;
     size_t n_extra_ = 0; // reservations beyond own_reservations, of all isolates
+    std::map<char *, LargePage> large_pages_;
 };

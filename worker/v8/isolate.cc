@@ -83,11 +83,16 @@ static void on_native_interrupt(v8::Isolate *v8, void *data)
     }
 }
 
-// Asks for an interrupt, from inside an allocation.
+// Gives the regions back that the isolate keeps; if that is not enough, asks for an interrupt. Runs inside an allocation.
 static void on_native_alarm(void *owner)
 {
     struct isolate *self = static_cast<struct isolate *>(owner);
-    self->v8->RequestInterrupt(on_native_interrupt, self);
+    if (self->allocator->drain_regions() &&
+        memory_held(self->allocator->account()) < self->allocator->native_alarm())
+        memory_set_alarm(self->allocator->account(), self->allocator->native_alarm(),
+                         on_native_alarm, self);
+    else
+        self->v8->RequestInterrupt(on_native_interrupt, self);
 }
 
 bool isolate_check_external(struct isolate *self)
@@ -328,6 +333,7 @@ struct isolate *isolate_free(struct isolate *self)
     memory_set_alarm(account, SIZE_MAX, nullptr, nullptr);
     platform_forget(v8);
     self->microtasks.reset();
+    self->allocator->close_regions();
     v8->Dispose();
     delete self;
     memory_close(account);
@@ -371,6 +377,11 @@ void isolate_publish(struct isolate *self, const struct isolate_meter *meter)
         publish_heap(self);
 }
 
+bool isolate_release_regions(struct isolate *self)
+{
+    return self->allocator->release_regions();
+}
+
 bool isolate_release_spare(void)
 {
     return allocator_release_spare();
@@ -384,6 +395,7 @@ void isolate_trim(void)
 bool isolate_rest(struct isolate *self)
 {
     v8::HeapStatistics heap;
+    (void) self->allocator->drain_regions();
     self->v8->GetHeapStatistics(&heap);
     const size_t least = self->rested_bytes != 0 ? self->rested_bytes + rest_least_bytes : 0;
     if (heap.used_heap_size() > rest_most_bytes || heap.total_physical_size() < least)
@@ -393,6 +405,7 @@ bool isolate_rest(struct isolate *self)
         v8::Isolate::Scope isolate_scope(self->v8);
         self->v8->LowMemoryNotification();
     }
+    (void) self->allocator->drain_regions();
     self->v8->GetHeapStatistics(&heap);
     self->rested_bytes = heap.total_physical_size();
     return true;

@@ -6,7 +6,10 @@
 #include "tests/unit/v8/isolate_fixture.h"
 
 #include "common/io.h"
+#include "worker/regions.h"
 #include "worker/sentry.h"
+
+#include <sys/resource.h>
 
 /* ---- limits */
 
@@ -322,6 +325,105 @@ static void test_freed_buffers_that_are_kept_are_few_and_go(void **state)
     assert_true(released < before + (8 << 20));
 }
 
+static long page_faults(void)
+{
+    struct rusage usage;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+/* Each request makes 100 texts of 300 KiB, and one more than the last one, and drops them. */
+static const char texts_source[] =
+    "const bytes = new Uint8Array(300 << 10).fill(97);\n"
+    "let count = 100;\n"
+    "export default { fetch() {\n"
+    "    for (let i = 0; i < count; i++)\n"
+    "        if (new TextDecoder().decode(bytes).length !== bytes.length)\n"
+    "            return new Response('bad');\n"
+    "    count++;\n"
+    "    return new Response('good');\n"
+    "} };";
+
+static void make_texts(struct isolate *isolate, uint64_t id)
+{
+    assert_int_equal(get(isolate, id), ISOLATE_OK);
+    assert_string_equal(host.body, "good");
+}
+
+/* Makes texts until some memory of texts that were collected is not in use again already. */
+static void make_spare_texts(struct isolate *isolate)
+{
+    for (uint64_t id = 100; regions_in_all() == 0; id++) {
+        assert_true(id < 120);
+        make_texts(isolate, id);
+    }
+}
+
+static uint64_t native_of(struct isolate *isolate)
+{
+    struct isolate_memory memory;
+
+    isolate_get_memory(isolate, &memory);
+    return memory.native;
+}
+
+static void test_memory_of_large_texts_is_used_again(void **state)
+{
+    (void) state;
+    struct isolate *isolate = load(texts_source);
+    for (uint64_t id = 1; id <= 3; id++)
+        make_texts(isolate, id);
+    long before = page_faults();
+    for (uint64_t id = 4; id <= 6; id++)
+        make_texts(isolate, id);
+    assert_in_range(page_faults() - before, 0, 300 * 75 / 2); /* 75 pages each */
+    make_spare_texts(isolate);
+    assert_in_range(regions_in_all(), 300 << 10, REGIONS_MOST_BYTES);
+    assert_true(native_of(isolate) >= regions_in_all()); /* counted */
+    (void) isolate_release_regions(isolate);
+    assert_false(isolate_release_regions(isolate)); /* not needed meanwhile */
+    assert_int_equal(regions_in_all(), 0);
+    isolate_free(isolate);
+}
+
+static void test_kept_memory_goes_when_its_isolate_rests_or_ends(void **state)
+{
+    (void) state;
+    struct isolate *isolate = load(texts_source);
+    make_spare_texts(isolate);
+    (void) isolate_rest(isolate);
+    assert_int_equal(regions_in_all(), 0);
+    make_spare_texts(isolate);
+    isolate_free(isolate);
+    assert_int_equal(regions_in_all(), 0);
+}
+
+static void test_kept_memory_makes_room_for_buffers(void **state)
+{
+    /* Buffers fill external_mib while some memory is kept, beyond the native memory that is free. */
+    (void) state;
+    struct isolate *isolate = load(
+        "const bytes = new Uint8Array(1 << 20).fill(97);\n"
+        "export default { fetch() {\n"
+        "    const texts = [];\n"
+        "    for (let i = 0; i < 14; i++)\n"
+        "        texts[i] = new TextDecoder().decode(bytes);\n"
+        "    texts.length = 0;\n"
+        "    for (let i = 0; i < 100; i++)\n"
+        "        ({ text: 'x'.repeat(1000) + i }).text.indexOf('y');\n"
+        "    return new Response(new ArrayBuffer((16 << 20) - (1 << 20) - 100000).byteLength);\n"
+        "} };");
+    for (uint64_t id = 1; id <= 20; id++) {
+        assert_int_equal(get(isolate, id), ISOLATE_OK);
+        assert_string_equal(host.body, "15628640");
+    }
+    struct isolate_excess excess;
+    isolate_take_excess(isolate, &excess);
+    assert_int_equal(excess.external, 0);
+    isolate_free(isolate);
+}
+
 static void test_deep_recursion_is_a_range_error(void **state)
 {
     (void) state;
@@ -392,6 +494,9 @@ int main(void)
         TEST(test_garbage_outside_the_heap_is_collected),
         TEST(test_buffer_in_memory_that_was_freed_holds_zeros),
         TEST(test_freed_buffers_that_are_kept_are_few_and_go),
+        TEST(test_memory_of_large_texts_is_used_again),
+        TEST(test_kept_memory_goes_when_its_isolate_rests_or_ends),
+        TEST(test_kept_memory_makes_room_for_buffers),
         TEST(test_deep_recursion_is_a_range_error),
         TEST(test_polluted_prototypes_do_not_reach_the_next_request),
     };
