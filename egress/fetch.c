@@ -598,6 +598,46 @@ static Skep__Egress__Failure failure_of(CURLcode result)
     }
 }
 
+/* Returns how much of the answer's body has come; *ret_is_known: whether the answer said how much there is, in *ret_length. */
+static uint64_t count_answer(const struct fetch *fetch, bool *ret_is_known, uint64_t *ret_length)
+{
+    curl_off_t length = -1;
+
+    *ret_is_known =
+        curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK &&
+        length >= 0;
+    *ret_length = *ret_is_known ? (uint64_t) length : 0;
+    return fetch->received + evbuffer_get_length(fetch->held);
+}
+
+/* Returns whether libcurl still waits for a part of the request's body. */
+static bool is_sending(const struct fetch *fetch)
+{
+    return fetch->has_body &&
+           (!fetch->is_body_ended || evbuffer_get_length(fetch->body) > fetch->taken);
+}
+
+bool fetch_is_answered(const struct fetch *fetch)
+{
+    bool is_known;
+    uint64_t length;
+
+    if (!fetch->is_in_multi || fetch->phase != FETCH_BODY || fetch->is_receive_paused ||
+        (fetch->watched & CURL_POLL_IN) != 0 || !is_sending(fetch))
+        return false;
+    return count_answer(fetch, &is_known, &length) >= length;
+}
+
+/* Returns whether an error is no failure: the request's body could not be sent to its end, but the answer was complete by then. */
+static bool is_answered_before(const struct fetch *fetch, CURLcode result)
+{
+    bool is_known;
+    uint64_t length;
+
+    return (result == CURLE_SEND_ERROR || result == CURLE_HTTP2_STREAM) && fetch->is_head_sent &&
+           count_answer(fetch, &is_known, &length) == length && is_known;
+}
+
 void fetch_on_result(struct fetch *fetch, CURLcode result)
 {
     (void) curl_multi_remove_handle(fetch->pool->multi, fetch->easy);
@@ -605,6 +645,8 @@ void fetch_on_result(struct fetch *fetch, CURLcode result)
     if (fetch->is_over)
         return;
     fetch->phase = FETCH_REST;
+    if (is_answered_before(fetch, result))
+        result = CURLE_OK;
     if (result == CURLE_OK && !fetch->is_head_sent)
         fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CLOSED,
              "the server closed in the head of the answer");

@@ -123,6 +123,7 @@ struct fetch {
     uint64_t id;
     enum fetch_phase phase;
     bool is_in_multi;
+    int watched; /* libcurl's wishes for its socket: CURL_POLL_… */
 
     CURL *easy;
     struct curl_slist *headers, *resolve;
@@ -169,6 +170,9 @@ struct fetch *fetch_find(struct egress *egress, const struct helper_client *clie
 
 /* Notes the end of the look-up. addresses: NULL with an error. */
 void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addresses *addresses);
+/* Returns whether the answer is complete although libcurl waits for the rest of the request's body, which nobody needs any more: libcurl
+ * wants to read no more, and was not asked to pause. Outside of libcurl. */
+bool fetch_is_answered(const struct fetch *fetch);
 /* Notes that libcurl is through with it. The fetch may be gone afterwards. */
 void fetch_on_result(struct fetch *fetch, CURLcode result);
 /* Ends a fetch that is over, outside of libcurl: tells skepd, if it is there, and frees it. */

@@ -164,6 +164,8 @@ static void drain(struct pool *pool)
     }
     for (struct fetch *fetch = TAILQ_FIRST(&pool->fetches), *next; fetch; fetch = next) {
         next = TAILQ_NEXT(fetch, entry);
+        if (!fetch->is_over && fetch_is_answered(fetch))
+            fetch_on_result(fetch, CURLE_OK);
         if (fetch->is_over)
             fetch_end(fetch);
     }
@@ -206,10 +208,12 @@ static int on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *soc
 {
     struct pool *pool = arg;
     struct connection *connection = socket;
+    void *fetch = NULL;
     const short events = (short) (EV_PERSIST | ((what & CURL_POLL_IN) != 0 ? EV_READ : 0) |
                                   ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
 
-    (void) easy;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &fetch) == CURLE_OK && fetch)
+        ((struct fetch *) fetch)->watched = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
     if (!connection) {
         if (what == CURL_POLL_REMOVE)
             return 0;

@@ -282,6 +282,51 @@ def test_an_answer_may_begin_before_the_body_has_ended(egress):
         assert egress.finish(fetch).failure == "NONE"
 
 
+@pytest.mark.parametrize("status", [200, 413])
+@pytest.mark.parametrize("sent", [0, 1000, 65536])
+@pytest.mark.parametrize("answer", [
+    b"Content-Length: 2\r\n\r\nok", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+])
+def test_an_answer_that_is_complete_waits_for_no_more_of_the_body(egress, answer, sent, status):
+    def behave(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 %d X\r\n" % status + answer)
+        while connection.recv(1 << 20):
+            pass
+
+    with raw_server(behave) as port:
+        fetch = egress.open(f"http://127.0.0.1:{port}/", method="POST", body=True)
+        if sent:
+            egress.send("body", id=fetch.id, data=bytes(sent))
+        assert egress.finish(fetch).failure == "NONE" and fetch.body == b"ok"
+        assert fetch.done["total_us"] < 5_000_000
+
+
+def test_an_answer_beside_a_body_that_never_ends_is_not_cut(egress):
+    size = 700_000
+
+    def behave(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(size // 1000):
+            connection.sendall(b"3e8\r\n" + bytes(1000) + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        while connection.recv(1 << 20):
+            pass
+
+    with raw_server(behave) as port:
+        fetch = egress.open(f"http://127.0.0.1:{port}/", method="POST", body=True, credit=1)
+        granted = 1
+        while not fetch.done:
+            egress.step()
+            if not fetch.done and len(fetch.body) == granted < size:
+                more = min(17_001, size - granted)
+                egress.send("credit", id=fetch.id, bytes=more)
+                granted += more
+                egress.send("body", id=fetch.id, data=b"x")
+        assert fetch.failure == "NONE" and len(fetch.body) == size
+
+
 def test_encoded_bodies_pass_as_they_are(egress, server):
     fetch = egress.fetch(f"http://127.0.0.1:{server.port}/gzip")
     assert fetch.headers["content-encoding"] == "gzip" and fetch.body.startswith(b"\x1f\x8b not")
@@ -696,6 +741,10 @@ server.on("stream", (stream, headers) => {
     stream.respond({ ":status": 200, "x-version": "2" });
     return void stream.end(Buffer.alloc(3000000, 97));
   }
+  if (path === "/early") {
+    stream.respond({ ":status": 200, "content-length": "2" });
+    return void stream.end("ok");
+  }
   if (path === "/reset") {
     stream.respond({ ":status": 200 });
     stream.write("ab");
@@ -763,6 +812,14 @@ def test_http2_answers_come_as_credit_allows_and_hold_up_no_other(egress, http2_
     assert len(slow.body) == 1000
     egress.send("credit", id=slow.id, bytes=1 << 19)
     assert len(egress.finish(slow).body) == 3000000
+
+
+@pytest.mark.parametrize("sent", [0, 1000])
+def test_http2_answer_that_is_complete_waits_for_no_more_of_the_body(egress, http2_server, sent):
+    fetch = egress.open(f"https://a.test:{http2_server}/early", method="POST", body=True)
+    if sent:
+        egress.send("body", id=fetch.id, data=bytes(sent))
+    assert egress.finish(fetch).failure == "NONE" and fetch.body == b"ok"
 
 
 @pytest.mark.parametrize("way", ["reset", "cut"])
