@@ -58,20 +58,21 @@ static size_t take_data(struct http_connection *connection, const uint8_t *data,
 static size_t extension_size(const struct http_scan *scan, const uint8_t *data, size_t size)
 {
     bool begins = data[0] == ';' || data[0] == ' ' || data[0] == '\t';
-    const uint8_t *end = memchr(data, '\r', size);
 
     if (scan->state < HTTP_SCAN_EXTENSION_END && !(scan->state == HTTP_SCAN_SIZE && begins))
         return 0;
+    const uint8_t *end = memchr(data, '\r', size);
     return end ? (size_t) (end - data) : size;
 }
 
-/* Returns how many of the bytes come before an extension. */
+/* Returns how many of the bytes come before an extension. Looks no further than the size line: a read brings thousands of
+ * small chunks, with a call for each. */
 static size_t size_before_extension(const struct http_scan *scan, const uint8_t *data, size_t size)
 {
     bool is_before_size = scan->state == HTTP_SCAN_SIZE || scan->state == HTTP_SCAN_DATA_END ||
                           scan->state == HTTP_SCAN_DATA_END_CR;
 
-    for (size_t i = 1; i < size && is_before_size; i++)
+    for (size_t i = 1; i < size && is_before_size && data[i] != '\r'; i++)
         if (data[i] == ';' || data[i] == ' ' || data[i] == '\t')
             return i;
     return size;
