@@ -301,6 +301,21 @@ static bool is_queue_full(const struct tenant *tenant)
            tenant->n_queued >= limit_table[LIMIT_INDEX(queue)].most;
 }
 
+/* Most requests of a tenant for each connection without a request. */
+#define REQUESTS_PER_FREE 3
+
+/* Returns whether the tenant's requests have taken the connections of others: with a long queue, a tenant whose requests take long
+ * could have all connections. Requests stand for their connections here. */
+static bool is_crowding(const struct ledger *ledger, const struct tenant *tenant)
+{
+    const uint64_t most = ledger->config->http.connections;
+    const uint64_t taken = (uint64_t) ledger->queued + ledger->in_workers;
+    const uint64_t n = (uint64_t) tenant->n_queued + tenant->n_in_flight;
+
+    return tenant->tenants->n_listed > 1 &&
+           n >= REQUESTS_PER_FREE * (most - (taken < most ? taken : most));
+}
+
 static uint64_t announced_size(const struct http_request *head)
 {
     return head->has_body && head->content_length > 0 ? (uint64_t) head->content_length : 0;
@@ -331,7 +346,8 @@ static enum error_code refuse(struct ledger *ledger, struct tenant *tenant,
     if (*ret_retry_s > 0)
         return tenant->load_error;
     *ret_retry_s = 1;
-    if (share_is_full(tenant, client) || (is_queue_full(tenant) && !make_room(tenant, client))) {
+    if (share_is_full(tenant, client) || (!client->ops->is_caller && is_crowding(ledger, tenant)) ||
+        (is_queue_full(tenant) && !make_room(tenant, client))) {
         *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
     }

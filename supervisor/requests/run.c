@@ -250,6 +250,27 @@ static bool must_wait_for_clients(struct tenant *tenant, const struct placement 
     return must_wait;
 }
 
+/* ---- places in the worker */
+
+/* A tenant has at most this many times as many places in a worker as are free in it: one tenant three quarters, and any number of
+ * them leave some. */
+#define PLACES_PER_FREE 3
+
+/* Returns whether the tenant may take another place in the worker. */
+static bool may_take_row(const struct worker *worker, const struct tenant *tenant)
+{
+    const unsigned most = PLACES_PER_FREE * worker->n_free_rows;
+    const struct placement *placement;
+    unsigned n = 0;
+
+    if (tenant->n_in_flight < most || tenant->tenants->n_listed == 1 ||
+        worker_is_in(worker, SLOT_OWN))
+        return true;
+    LIST_FOREACH (placement, &worker->placements, in_worker)
+        n += placement->version->tenant == tenant ? placement->in_flight : 0;
+    return n < most;
+}
+
 /* ---- turns */
 
 void ledger_stop_waiting(struct tenant *tenant)
@@ -419,7 +440,7 @@ static enum turn take_turn(struct worker *worker, struct tenant *tenant)
     }
     if (is_blocked(worker))
         return TURN_NONE;
-    if (must_wait_for_others(worker, tenant))
+    if (must_wait_for_others(worker, tenant) || !may_take_row(worker, tenant))
         return TURN_LATER;
     if (!has_room(worker, cost_us(tenant)) || send_request(request, placement) < 0)
         return TURN_NONE;

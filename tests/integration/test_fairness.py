@@ -126,6 +126,45 @@ def cpu_ms(skepd, tenant):
     return skepd.tenant(tenant)["cpu_ms"]
 
 
+def test_tenants_with_many_requests_leave_places_in_the_worker(start):
+    """A worker has 1024 places for requests, and a tenant may ask for more than that."""
+    wait = script("await new Promise((r) => setTimeout(r, 60000)); return new Response('late');")
+    limits = {"concurrency": 10000, "queue": 10000, "wall_ms": 60000}
+    greedy = {"limits": limits, "files": {"worker.js": wait}}
+    skepd = start(
+        {"greedy": greedy, "like-it": greedy, "modest": HELLO},
+        cordons=TOGETHER,
+        http={"connections_per_ip": 5000},
+    )
+    assert skepd.get("modest").text == "hello\n"
+    with contextlib.ExitStack() as stack:
+        in_flight = 0
+        for name in ("greedy", "like-it"):
+            for _ in range(1100):
+                stack.enter_context(skepd.connect()).send_head("GET", f"{name}.test")
+            wait_for(lambda: skepd.tenant(name)["queued"] + skepd.tenant(name)["in_flight"] == 1100, "all to be there")
+            assert skepd.get("modest").text == "hello\n"
+            assert skepd.worker()["in_flight"] > in_flight  # some of each
+            in_flight = skepd.worker()["in_flight"]
+        assert in_flight > 768
+        assert skepd.get("modest").text == "hello\n"
+
+
+def test_tenant_with_a_long_queue_leaves_connections_to_others(start):
+    wait = script("await new Promise((r) => setTimeout(r, 60000)); return new Response('late');")
+    limits = {"concurrency": 10000, "queue": 10000, "wall_ms": 60000}
+    greedy = {"limits": limits, "files": {"worker.js": wait}}
+    skepd = start({"greedy": greedy, "modest": HELLO}, cordons=TOGETHER, http={"connections": 100})
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(skepd.connect()) for _ in range(100)]
+        for connection in held:
+            connection.send_head("GET", "greedy.test")
+        assert held[-1].read_response().code == "tenant_busy"
+        assert skepd.get("modest").text == "hello\n"
+        greedy = skepd.tenant("greedy")
+        assert 50 < greedy["in_flight"] + greedy["queued"] <= 75
+
+
 def test_cpu_rate_holds(start):
     rate = 100
     skepd = start({"rated": busy(cpu_rate=rate), "light": HELLO})
