@@ -72,6 +72,18 @@ export const cases = {
     clone_bytes: () => structuredClone(large),
     url: () => new URL(href).pathname,
     url_search: () => new URLSearchParams("a=1&b=2&c=%20x&name=value+with+blanks").get("name"),
+    url_change() {
+        const url = new URL("../items?page=2", href);
+        url.pathname += "/7";
+        url.searchParams.set("page", "3");
+        url.searchParams.append("q", "a b");
+        return url.href;
+    },
+    url_parts() {
+        const url = new URL(href);
+        return url.origin + url.host + url.pathname + url.search + url.searchParams.get("q") + url.hash;
+    },
+    form_text: () => new URLSearchParams({ name: "value with blanks", a: "1", b: "ü" }).toString(),
     headers() {
         const headers = new Headers({ "content-type": "text/plain", accept: "*/*", "x-one": "1" });
         headers.append("x-two", "2");

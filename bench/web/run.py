@@ -57,6 +57,9 @@ CASES = {
     "clone_bytes": ("structuredClone of 1 MiB of bytes", 200),
     "url": ("new URL", 10000),
     "url_search": ("new URLSearchParams", 10000),
+    "url_change": ("new URL with a base, and changes", 5000),
+    "url_parts": ("new URL, its parts", 10000),
+    "form_text": ("URLSearchParams of a record, toString()", 10000),
     "headers": ("Headers: made, changed, read", 10000),
 }
 

@@ -93,6 +93,18 @@ CASES = {
             "TypeError: Invalid base URL: y",
         ],
     ),
+    "request_urls": (
+        """
+        const all = [];
+        for (const url of ["http://a", "http://u@a/", "http://:p@a", "foo://u:p@a", "foo:/x://u@a", "http://a/@?@#@", "data:,u@a", "x"]) {
+            try { all.push(new Request(url).url); } catch (e) { all.push(e.name); }
+        }
+        const { referrer } = new Request("http://a", { referrer: "about:client?x" });
+        return [all, referrer, Response.redirect("HTTP://A/./b").headers.get("location")];
+        """,
+        [["http://a/", "TypeError", "TypeError", "TypeError", "foo:/x://u@a", "http://a/@?@#@", "data:,u@a", "TypeError"],
+         "about:client", "http://a/b"],
+    ),  # fmt: skip
     "url_search_params": (
         """
         const many = new URLSearchParams(Array.from({ length: 20000 }, (_, i) => `k${i}=${i % 7 ? i : "a+b%20%C3%BC"}`).join("&"));

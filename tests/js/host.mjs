@@ -229,21 +229,11 @@ export class Host {
                     configurable: true,
                 });
             },
-            urlPlaces: () => (this.#places = new Int32Array(7)),
             urlParse: (text, base) => this.#placed(URL.parse(text, base)),
-            urlSet: (href, component, value) => {
-                const url = new URL(href);
-                url[URL_COMPONENTS[component]] = value === undefined ? "" : value;
-                return this.#placed(url);
-            },
-            urlOpaquePath: (text) => text,
-            formParse: (text) => this.#makeArray([...new URLSearchParams(text[0] === "?" ? `?${text}` : text)].flat()),
-            formSerialize: (list, from, to) => {
-                const params = new URLSearchParams();
-                for (let i = from; i < to && i < list.length; i += 2) {
-                    params.append(list[i], list[i + 1]);
-                }
-                return params.toString();
+            openUrl: () => {
+                const natives = this.#url();
+                this.cryptoNatives.push(natives, ...Object.values(natives));
+                return natives;
             },
             part: (name) => parts.get(name).runInContext(this.context),
             openCompress: () => {
@@ -283,6 +273,27 @@ export class Host {
         };
     }
 
+    #url() {
+        return {
+            __proto__: null,
+            urlPlaces: () => (this.#places = new Int32Array(7)),
+            urlSet: (href, component, value) => {
+                const url = new URL(href);
+                url[URL_COMPONENTS[component]] = value === undefined ? "" : value;
+                return this.#placed(url);
+            },
+            urlOpaquePath: (text) => text,
+            formParse: (text) => this.#makeArray([...new URLSearchParams(text[0] === "?" ? `?${text}` : text)].flat()),
+            formSerialize: (list, from, to) => {
+                const params = new URLSearchParams();
+                for (let i = from; i < to && i < list.length; i += 2) {
+                    params.append(list[i], list[i + 1]);
+                }
+                return params.toString();
+            },
+        };
+    }
+
     // Writes the places of a URL that Node.js has parsed (worker/url/url.h); those of plain URLs. Returns its text.
     #placed(url) {
         if (url === null) {
@@ -294,7 +305,7 @@ export class Host {
         const at = user + (password === "" ? 0 : password.length + 1);
         const start = at + (username === "" && password === "" ? 0 : 1);
         const path = start + host.length;
-        setBytes.call(this.#places, [protocol.length, user, at, hasHost ? start + hostname.length : at, path,
+        this.#places?.set([protocol.length, user, at, hasHost ? start + hostname.length : at, path,
             path + pathname.length, path + pathname.length + search.length]);
         return href;
     }

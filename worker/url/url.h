@@ -88,7 +88,7 @@ bool url_places_fit(const struct url_places *at, size_t size);
  * to_ascii; url is unusable then, but has to be freed. */
 int url_parse(struct url_span input, const struct url *base, struct url *url);
 
-/* Components for url_set; the numbers are those of worker/js/src/url.js. */
+/* Components for url_set; the numbers are those of worker/js/src/url/record.js. */
 enum url_component {
     URL_PROTOCOL, /* with or without the colon */
     URL_USERNAME,

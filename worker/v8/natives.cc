@@ -767,12 +767,8 @@ const Native natives[] = {
     { "openCrypto", native_open_crypto },
     { "openCompress", native_open_compress },
     { "part", native_part },
-    { "urlPlaces", native_url_places },
     { "urlParse", native_url_parse },
-    { "urlSet", native_url_set },
-    { "urlOpaquePath", native_url_opaque_path },
-    { "formParse", native_form_parse },
-    { "formSerialize", native_form_serialize },
+    { "openUrl", native_open_url },
     { "register", native_register },
 };
 

@@ -26,12 +26,8 @@ void native_find_encoding(const v8::FunctionCallbackInfo<v8::Value> &info);
 void native_decode(const v8::FunctionCallbackInfo<v8::Value> &info);
 
 // url.cc
-void native_url_places(const v8::FunctionCallbackInfo<v8::Value> &info);
 void native_url_parse(const v8::FunctionCallbackInfo<v8::Value> &info);
-void native_url_set(const v8::FunctionCallbackInfo<v8::Value> &info);
-void native_url_opaque_path(const v8::FunctionCallbackInfo<v8::Value> &info);
-void native_form_parse(const v8::FunctionCallbackInfo<v8::Value> &info);
-void native_form_serialize(const v8::FunctionCallbackInfo<v8::Value> &info);
+void native_open_url(const v8::FunctionCallbackInfo<v8::Value> &info);
 
 // serializer.cc
 void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info);

@@ -168,25 +168,12 @@ void return_url(const Info &info, const Text &url, v8::Local<v8::String> given,
         href = given;
     else if (!to_string(self->v8, text).ToLocal(&href))
         return;
-    memcpy(self->url_places, &url.url.at, sizeof(url.url.at));
+    if (self->url_places)
+        memcpy(self->url_places, &url.url.at, sizeof(url.url.at));
     info.GetReturnValue().Set(href);
 }
 
 } // namespace
-
-// urlPlaces(): an array of int32: where urlParse and urlSet write the places of components, in the order of struct url_places. The caller keeps it.
-void native_url_places(const v8::FunctionCallbackInfo<v8::Value> &info)
-{
-    v8::Isolate *v8 = info.GetIsolate();
-    std::shared_ptr<v8::BackingStore> store = v8::ArrayBuffer::NewBackingStore(
-        v8, n_places * sizeof(int32_t), v8::BackingStoreInitializationMode::kZeroInitialized,
-        v8::BackingStoreOnFailureMode::kReturnNull);
-    if (!store)
-        return throw_range(v8, "Array buffer allocation failed");
-    isolate_from(v8)->url_places = static_cast<int32_t *>(store->Data());
-    info.GetReturnValue().Set(
-        v8::Int32Array::New(v8::ArrayBuffer::New(v8, std::move(store)), 0, n_places));
-}
 
 // urlParse(text, base): the serialisation, or undefined for a text that is no URL. base: a text, or undefined.
 void native_url_parse(const v8::FunctionCallbackInfo<v8::Value> &info)
@@ -197,8 +184,6 @@ void native_url_parse(const v8::FunctionCallbackInfo<v8::Value> &info)
     Text url __attribute__((uninitialized)) (&caller);
     int r = 0;
 
-    if (!self->url_places)
-        return throw_type(self->v8, "no places");
     if (!input.read(self, info[0]))
         return;
     if (info[1]->IsUndefined()) {
@@ -217,9 +202,12 @@ void native_url_parse(const v8::FunctionCallbackInfo<v8::Value> &info)
     return_url(info, url, info[0].As<v8::String>(), input.span());
 }
 
+namespace
+{
+
 // urlSet(href, component, value): href, whose places are in the array, with another value of a component (enum url_component), or undefined if
 // it stays as it is. value: a text, or undefined for no query, fragment or port.
-void native_url_set(const v8::FunctionCallbackInfo<v8::Value> &info)
+void native_set(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     const struct url_caller caller = caller_of(self);
@@ -246,7 +234,7 @@ void native_url_set(const v8::FunctionCallbackInfo<v8::Value> &info)
 }
 
 // urlOpaquePath(text): the text as an opaque path, up to the first "?" or "#".
-void native_url_opaque_path(const v8::FunctionCallbackInfo<v8::Value> &info)
+void native_opaque_path(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     const struct url_caller caller = caller_of(self);
@@ -262,9 +250,6 @@ void native_url_opaque_path(const v8::FunctionCallbackInfo<v8::Value> &info)
     if (to_string(self->v8, *path.text()).ToLocal(&text))
         info.GetReturnValue().Set(text);
 }
-
-namespace
-{
 
 // Appends a name or a value of a form to the list. False with an exception pending.
 bool push_decoded(struct isolate *self, struct url_span span, struct url_text *room,
@@ -299,10 +284,8 @@ size_t find(struct url_span span, size_t from, size_t end, char c)
     return found ? static_cast<size_t>(static_cast<const char *>(found) - span.data) : end;
 }
 
-} // namespace
-
 // formParse(text): the names and values of application/x-www-form-urlencoded, in turn, as one array. The caller has cut a long text into pieces.
-void native_form_parse(const v8::FunctionCallbackInfo<v8::Value> &info)
+void native_form_parse(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     std::vector<v8::Local<v8::Value>> list;
@@ -329,7 +312,7 @@ void native_form_parse(const v8::FunctionCallbackInfo<v8::Value> &info)
 }
 
 // formSerialize(list, from, to): the text of the names and values from one place in such a list to another.
-void native_form_serialize(const v8::FunctionCallbackInfo<v8::Value> &info)
+void native_form_serialize(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     const struct url_caller caller = caller_of(self);
@@ -356,4 +339,35 @@ void native_form_serialize(const v8::FunctionCallbackInfo<v8::Value> &info)
     }
     if (to_string(self->v8, *out.text()).ToLocal(&text))
         info.GetReturnValue().Set(text);
+}
+
+// urlPlaces(): an array of int32: where urlParse and urlSet write the places of components from now on, in the order of struct url_places. The
+// caller keeps it.
+void native_places(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    std::shared_ptr<v8::BackingStore> store = v8::ArrayBuffer::NewBackingStore(
+        v8, n_places * sizeof(int32_t), v8::BackingStoreInitializationMode::kZeroInitialized,
+        v8::BackingStoreOnFailureMode::kReturnNull);
+
+    if (!store)
+        return throw_range(v8, "Array buffer allocation failed");
+    isolate_from(v8)->url_places = static_cast<int32_t *>(store->Data());
+    info.GetReturnValue().Set(
+        v8::Int32Array::New(v8::ArrayBuffer::New(v8, std::move(store)), 0, n_places));
+}
+
+const Native natives[] = {
+    { "urlPlaces", native_places },
+    { "urlSet", native_set },
+    { "urlOpaquePath", native_opaque_path },
+    { "formParse", native_form_parse },
+    { "formSerialize", native_form_serialize },
+};
+
+} // namespace
+
+void native_open_url(const v8::FunctionCallbackInfo<v8::Value> &info)
+{
+    natives_return(info, natives);
 }

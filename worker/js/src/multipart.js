@@ -12,7 +12,7 @@ import { concat } from "./bytes.js";
 import { decodeUtf8 } from "./encoding.js";
 import { FormData, appendEntry, formEntries } from "./form_data.js";
 import { parseMime } from "./mime.js";
-import { parseForm } from "./url.js";
+import { urlLibrary } from "./url.js";
 import { toText } from "./webidl.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
@@ -247,7 +247,7 @@ function unescapeName(text) {
 
 export function parseUrlEncoded(text) {
     const form = new FormData();
-    const list = parseForm(toText(text));
+    const list = urlLibrary().parseForm(toText(text));
     for (let i = 0; i < list.length; i += 2) {
         appendEntry(form, list[i], list[i + 1]);
     }

@@ -3,7 +3,7 @@
 // Request (Fetch standard). A request of a client is built from the supervisor's frame, and parses
 // URL and headers only when they are asked for.
 import {
-    StringPrototypeToUpperCase, TypeError, isObject, newList,
+    StringPrototypeSlice, StringPrototypeToUpperCase, TypeError, isObject, newList,
 } from "./primordials.js";
 import { abortSignal, createSignal, followSignal, isAbortSignal } from "./abort.js";
 import {
@@ -14,7 +14,7 @@ import {
     IMMUTABLE, NONE, NO_CORS, copyGuarded, copyList, fillList, isToken, listAppend, listFromHead, listHas, wrapList,
 } from "./headers.js";
 import { findObject } from "./object_url.js";
-import { hasCredentials, normalForm, parse, pathOf, schemeOf, withoutHash } from "./url.js";
+import { cutAt, hasCredentials, normalForm } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toText, toUSVString,
 } from "./webidl.js";
@@ -124,16 +124,16 @@ export class Request {
             this.#object = source.#object;
             this.#settings = { ...source.#settings, __proto__: null };
         } else {
-            const record = parse(url);
-            if (record === null) {
+            const href = normalForm(url);
+            if (href === undefined) {
                 throw new TypeError(`Request: '${url}' is not a valid URL.`);
             }
-            if (hasCredentials(record)) {
+            if (hasCredentials(href)) {
                 throw new TypeError("Request: the URL has credentials.");
             }
-            this.#url = record.href;
-            if (schemeOf(record) === "blob") {
-                this.#object = findObject(withoutHash(record));
+            this.#url = href;
+            if (StringPrototypeSlice(href, 0, 5) === "blob:") {
+                this.#object = findObject(cutAt(href, "#"));
             }
             if (init !== undefined) {
                 this.#settings = { ...defaults, __proto__: null };
@@ -400,9 +400,9 @@ function referrerOf(value) {
     if (value === "") {
         return "no-referrer";
     }
-    const record = parse(value);
-    if (record === null) {
+    const href = normalForm(value);
+    if (href === undefined) {
         throw new TypeError(`Request: the referrer '${value}' is not a valid URL.`);
     }
-    return schemeOf(record) === "about" && pathOf(record) === "client" ? "about:client" : record.href;
+    return cutAt(cutAt(href, "#"), "?") === "about:client" ? "about:client" : href;
 }

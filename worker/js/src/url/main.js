@@ -4,9 +4,9 @@
 import { objectUrlFunctions } from "../object_url.js";
 import { ObjectDefineProperty, StringPrototypeSlice, TypeError } from "../primordials.js";
 import {
-    HASH, HOST, HOSTNAME, PASSWORD, PATHNAME, PORT, PROTOCOL, SEARCH, USERNAME, change, hashOf, hostOf, hostnameOf, parse, passwordOf,
-    pathOf, portOf, queryOf, schemeOf, usernameOf,
-} from "../url.js";
+    HASH, HOST, HOSTNAME, PASSWORD, PATHNAME, PORT, PROTOCOL, SEARCH, USERNAME, change, hasOpaquePath, hashOf, hostOf, hostnameOf, parse,
+    parseForm, passwordOf, pathOf, portOf, queryOf, schemeOf, urlOpaquePath, usernameOf,
+} from "./record.js";
 import { defineInterface, requireArguments, toText, toUSVString } from "../webidl.js";
 import { URLSearchParams, makeParams, resetParams, searchParamsText } from "./search_params.js";
 
@@ -173,4 +173,7 @@ for (let i = 0; i < objectUrlFunctions.length; i++) {
     });
 }
 
-provide({ __proto__: null, URL, URLSearchParams, searchParamsText });
+provide({
+    __proto__: null, HASH, HOSTNAME, PASSWORD, PATHNAME, PORT, SEARCH, URL, URLSearchParams, USERNAME, change, hasOpaquePath, hashOf, hostnameOf, parse, parseForm, passwordOf, pathOf, portOf, queryOf,
+    schemeOf, searchParamsText, urlOpaquePath, usernameOf,
+});

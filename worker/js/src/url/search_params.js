@@ -4,10 +4,10 @@
 import {
     ArrayPrototypeSlice, ArrayPrototypeSort, Map, MapPrototypeGet, MapPrototypeSet, StringPrototypeSlice, TypeError, isObject, newList,
 } from "../primordials.js";
-import { parseForm, serializeForm } from "../url.js";
 import {
     defineInterface, defineIterable, forEachOf, forEachOwn, iteratorMethod, requireArguments, toUSVString,
 } from "../webidl.js";
+import { parseForm, serializeForm } from "./record.js";
 
 const internal = {};
 

@@ -2,11 +2,12 @@
 //
 // Components of a URL in normal form (URL Pattern, "canonicalize a …"): the URL parser does the work.
 import { RegExpPrototypeTest, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError } from "../primordials.js";
-import {
-    HASH, HOSTNAME, PASSWORD, PATHNAME, PORT, SEARCH, USERNAME, change, hashOf as hashIn, hostnameOf as hostnameIn, parse,
-    passwordOf as passwordIn, pathOf, portOf as portIn, queryOf, schemeOf, usernameOf as usernameIn,
-} from "../url.js";
-import { urlOpaquePath } from "../native.js";
+import { urlLibrary } from "../url.js";
+
+const {
+    HASH, HOSTNAME, PASSWORD, PATHNAME, PORT, SEARCH, USERNAME, change, hashOf: hashIn, hostnameOf: hostnameIn, parse,
+    passwordOf: passwordIn, pathOf, portOf: portIn, queryOf, schemeOf, urlOpaquePath, usernameOf: usernameIn,
+} = urlLibrary();
 
 const IPV6 = /^[0-9a-fA-F[\]:]*$/;
 

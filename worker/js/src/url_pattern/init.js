@@ -2,12 +2,14 @@
 //
 // URLPatternInit: its conversion from JavaScript, and what a base URL adds to it (URL Pattern, "process a URLPatternInit").
 import { StringPrototypeSlice, TypeError } from "../primordials.js";
-import * as url from "../url.js";
+import { urlLibrary } from "../url.js";
 import { toUSVString } from "../webidl.js";
 import {
     domainOf, hashOf, hostnameOf, opaquePathOf, passwordOf, pathnameOf, portOf, protocolOf, searchOf, usernameOf,
 } from "./canonical.js";
 import { escapePattern, isSpecialScheme } from "./parts.js";
+
+const url = urlLibrary();
 
 // Converts the dictionary URLPatternInit; absent members stay undefined.
 export function toInit(value) {

@@ -4,7 +4,7 @@
 import {
     ObjectDefineProperty, RegExpPrototypeExec, TypeError, isObject, newList,
 } from "../primordials.js";
-import { parse } from "../url.js";
+import { urlLibrary } from "../url.js";
 import { defineInterface, toDictionary, toUSVString } from "../webidl.js";
 import {
     domainOf, hashOf, hostnameOf, ipv6Of, opaquePathOf, passwordOf, pathnameOf, portOf, protocolOf, searchOf, usernameOf,
@@ -15,6 +15,7 @@ import {
     compile, defaultOptions, hostnameOptions, isSpecialScheme, matchesSpecialScheme, pathnameOptions,
 } from "./parts.js";
 
+const { parse } = urlLibrary();
 const COMPONENTS = ["protocol", "username", "password", "hostname", "port", "pathname", "search", "hash"];
 const DEFAULT_PORTS = { __proto__: null, http: "80", https: "443", ws: "80", wss: "443", ftp: "21" };
 
