@@ -61,8 +61,10 @@ uint64_t entries_owner(struct isolate *self)
                                   ->Get(self->v8->GetCurrentContext(), literal(self->v8, "request"))
                                   .ToLocal(&frame))
         return self->request;
-    return frame->IsNumber() ? static_cast<uint64_t>(frame.As<v8::Number>()->Value())
-                             : self->request;
+    // Frames come from the JS layer; were it broken, the number could be any.
+    const double number = frame->IsNumber() ? frame.As<v8::Number>()->Value() : -1.0;
+    return number >= 0.0 && number < 9007199254740992.0 ? static_cast<uint64_t>(number)
+                                                        : self->request;
 }
 
 Entry::Entry(struct isolate *self, uint64_t request)

@@ -366,8 +366,8 @@ static enum isolate_result ask(struct isolate *isolate, uint64_t id, const char 
     return isolate_dispatch(isolate, &request);
 }
 
-/* Calls natives. In the isolate's process. */
-static enum outcome call_natives(uint32_t seed)
+/* Makes an isolate whose code has the natives, and whose host checks everything. */
+static struct isolate *load_with_natives(const char *code)
 {
     struct isolate_options options = {
         .ops = &checks,
@@ -377,14 +377,22 @@ static enum outcome call_natives(uint32_t seed)
         .tenant = "test",
     };
     struct isolate *isolate = NULL;
-    char path[64];
 
     memset(&host, 0, sizeof host);
     assert_int_equal(isolate_new(&options, &isolate), 0);
     assert_int_equal(isolate_lend_natives(isolate), 0);
-    add(isolate, "main.js", GENERATOR);
+    add(isolate, "main.js", code);
     if (isolate_load(isolate, bytes("main.js")) != ISOLATE_OK)
         fail_msg("load: %s", isolate_error(isolate));
+    return isolate;
+}
+
+/* Calls natives. In the isolate's process. */
+static enum outcome call_natives(uint32_t seed)
+{
+    struct isolate *isolate = load_with_natives(GENERATOR);
+    char path[64];
+
     (void) snprintf(path, sizeof path, "%u/%u", seed, CALLS);
     /* The request may fail because the generator has polluted globals; only the natives are tested
      * here. */
@@ -450,6 +458,25 @@ static void test_natives_take_whatever_they_are_given(void **state)
         fail_msg("%u of %u isolates have met their heap's end", over, rounds);
 }
 
+static void test_frames_of_no_request_are_not_followed(void **state)
+{
+    struct isolate *isolate = load_with_natives(
+        "const { log, setFrame, setTimer } = globalThis.__skep;\n"
+        "export default { fetch() {\n"
+        "    for (const n of [2 ** 53, 2 ** 63, 2 ** 64, 1e300, -1, -(2 ** 63), NaN, Infinity])\n"
+        "        for (const frame of [n, { request: n }]) {\n"
+        "            setFrame(frame); log(1, 'x'); try { setTimer(1e6, false); } catch { }\n"
+        "        }\n"
+        "    setFrame(1); return new Response('called');\n"
+        "} };\n");
+
+    (void) state;
+    assert_int_equal(ask(isolate, 1, ""), ISOLATE_OK);
+    if (strcmp(host.body, "called") != 0)
+        fail_msg("the request has failed: %s", host.message);
+    isolate_free(isolate);
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -462,6 +489,7 @@ int main(int argc, char **argv)
         return 1;
     const struct CMUnitTest tests[] = {
         TEST(test_natives_take_whatever_they_are_given),
+        TEST(test_frames_of_no_request_are_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
