@@ -92,6 +92,19 @@ void entry_measure_soon(struct host *host)
         host->is_measure_due = event_add(host->measure, &later) == 0;
 }
 
+/* Gives kept blocks of buffers back to the kernel that were not needed for a while. */
+static void release_spare(struct host *host, uint64_t now)
+{
+    bool is_left = true;
+
+    if (now - host->released_ns >= RELEASE_EVERY_NS) {
+        is_left = isolate_release_spare();
+        host->released_ns = now;
+    }
+    if (is_left)
+        entry_measure_soon(host);
+}
+
 /* Gives memory that disposed isolates have left free in the process back to the kernel. */
 static void trim(struct host *host, uint64_t now)
 {
@@ -125,8 +138,7 @@ void entry_on_measure(evutil_socket_t fd, short what, void *arg)
     (void) what;
     host->is_measure_due = false;
     measure_blank(host);
-    if (isolate_release_spare())
-        entry_measure_soon(host);
+    release_spare(host, now);
     trim(host, now);
     for (size_t i = 0; i < APPS_MAX; i++) {
         struct app *app = host->apps[i];

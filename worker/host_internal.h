@@ -34,6 +34,7 @@ struct host {
     bool is_measure_due;
     bool is_trim_due; /* isolates have gone since trimmed_ns */
     uint64_t trimmed_ns;
+    uint64_t released_ns; /* time of the last isolate_release_spare */
     unsigned warm_up_step;
     bool is_warm;            /* all steps are done */
     struct isolate *blank;   /* made ahead for the next tenant; NULL: none */

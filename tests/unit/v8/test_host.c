@@ -4,6 +4,8 @@
  */
 #include "tests/unit/v8/host_fixture.h"
 
+#include "common/io.h"
+
 enum {
     CPU_MS = SKEP__WORKER__LIMIT__LIMIT_CPU_MS,
     CPU_STARTUP_MS = SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS,
@@ -281,6 +283,41 @@ test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside(vo
     (void) await_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, 1);
 }
 
+/* ---- memory that is kept */
+
+static size_t resident_bytes(void)
+{
+    unsigned long size, resident;
+    FILE *statm = fopen("/proc/self/statm", "re");
+
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%lu %lu", &size, &resident), 2);
+    (void) fclose(statm);
+    return resident * 4096;
+}
+
+static void test_blocks_of_buffers_are_kept_for_a_second(void **state)
+{
+    static const struct timeval patience = { .tv_sec = 240 };
+
+    (void) state;
+    assert_int_equal(
+        load(1, 0, usual_limits(),
+             HANDLER("for (let i = 0; i < 12; i++) new Uint8Array(1 << 20).fill(1);\n")),
+        0);
+    send_request(1, 1, "/");
+    (void) await_done(1);
+    unload(1);
+    size_t kept = resident_bytes();
+    uint64_t from_ns = io_now_ns();
+    assert_int_equal(event_base_loopexit(world->base, &patience), 0);
+    while (resident_bytes() + (10 << 20) > kept) {
+        assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0);
+        assert_false(event_base_got_exit(world->base));
+    }
+    assert_in_range(io_now_ns() - from_ns, NSEC_PER_SEC / 2, UINT64_MAX);
+}
+
 /* ---- attribution of code */
 
 /* clang-format off */
@@ -406,6 +443,8 @@ static void test_load_for_another_use_is_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: the memory of others is trimmed while it waits. */
+        TEST(test_blocks_of_buffers_are_kept_for_a_second),
         TEST(test_each_limit_that_is_met_is_told_once_before_the_end),
         TEST(test_observed_limit_is_told_and_stops_nothing),
         TEST(test_memory_that_a_collection_frees_is_not_over_a_limit),
