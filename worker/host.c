@@ -449,8 +449,10 @@ static void on_quiet(evutil_socket_t fd, short what, void *arg)
     }
     if (host->warm_up_step == 0)
         warm_up_request();
+    else if (host->warm_up_step == 1)
+        warm_up_rewriter();
     else if (!host->is_warm)
-        host->is_warm = !isolate_warm_up(host->warm_up_step - 1);
+        host->is_warm = !isolate_warm_up(host->warm_up_step - 2);
     host->warm_up_step++;
     make_blank(host);
     if (!host->is_warm)

@@ -20,10 +20,26 @@ static const char source[] =
     "    crypto.randomUUID();\n"
     "    await crypto.subtle.digest('SHA-256', new Uint8Array(8));\n"
     "    new CompressionStream('gzip').readable.getReader();\n"
-    "    const stream = new ReadableStream({ start(c) { c.enqueue(new Uint8Array(1)); c.close(); } });\n"
+    "    const stream = new ReadableStream({ start(c) { c.enqueue(new Uint8Array(1)); c.close(); } "
+    "});\n"
     "    await new Response(stream.pipeThrough(new TransformStream())).text();\n"
     "    const url = new URL(request.url);\n"
     "    return new Response(url.pathname + url.searchParams.get('q'), { headers: { a: 'b' } });\n"
+    "} };\n";
+
+/* HTMLRewriter is a module of WebAssembly, whose functions V8 compiles when they are first called. */
+static const char rewriter_source[] =
+    "export default { async fetch() {\n"
+    "    if (typeof HTMLRewriter === 'undefined') return new Response();\n"
+    "    const handlers = {\n"
+    "        element: (e) => { e.setAttribute('a', `${e.getAttribute('b')}`); e.append('<c>'); "
+    "e.before('d', { html: true }); },\n"
+    "        async comments(c) { c.remove(); }, text(t) { t.replace(t.text); },\n"
+    "    };\n"
+    "    const response = new Response('<!doctype html><p "
+    "b=\"1\">t<!--e--><br></p><script>1</script>');\n"
+    "    return new Response(await new HTMLRewriter().on('p', handlers).onDocument({ end() {} "
+    "}).transform(response).text());\n"
     "} };\n";
 
 /* Drops the log. */
@@ -130,7 +146,7 @@ static size_t pack_head(uint8_t packed[static HEAD_BYTES])
     return (size_t) (to.at - packed);
 }
 
-void warm_up_request(void)
+static void serve(const char *code)
 {
     const struct isolate_options options = {
         .ops = &ops,
@@ -146,7 +162,7 @@ void warm_up_request(void)
     if (isolate_new(&options, &isolate) < 0)
         return;
     if (isolate_set_env(isolate, NULL, 0) == 0 &&
-        isolate_add_file(isolate, text(path), text(source)) == 0)
+        isolate_add_file(isolate, text(path), text(code)) == 0)
         (void) isolate_load(isolate, text(path));
     for (uint64_t id = 1; id <= TIMES && isolate_load_state(isolate) == ISOLATE_LOADED; id++) {
         const struct isolate_request request = {
@@ -160,4 +176,14 @@ void warm_up_request(void)
     }
     isolate_share_code(isolate);
     (void) isolate_free(isolate);
+}
+
+void warm_up_request(void)
+{
+    serve(source);
+}
+
+void warm_up_rewriter(void)
+{
+    serve(rewriter_source);
 }

@@ -34,6 +34,7 @@ TOUCHES = {
     "crypto.randomUUID": "crypto.randomUUID();",
     "crypto.subtle.digest": "await crypto.subtle.digest('SHA-256', new Uint8Array(9));",
     "CompressionStream": "await new Response(new Blob(['a']).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();",
+    "HTMLRewriter": "await new HTMLRewriter().on('p', { element(e) { e.append('a'); } }).transform(new Response('<p>')).text();",
     "URLPattern": "new URLPattern({ pathname: '/:a' }).test(request.url);",
     "MessageChannel": "const { port1, port2 } = new MessageChannel(); port2.onmessage = () => {}; port1.postMessage(1);",
     "performance.mark": "performance.mark('a'); performance.clearMarks();",

@@ -116,7 +116,7 @@ const {
     ErrorEvent, Event, File, FormData, Headers, MessageChannel, MessageEvent, PerformanceObserver, PromiseRejectionEvent, ReadableStream,
     Request, Response, TaskController, TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, TransformStream, URL, URLPattern,
     URLSearchParams, WritableStream, addEventListener, atob, btoa, clearInterval, clearTimeout, console, fetch, performance, queueMicrotask,
-    removeEventListener, reportError, scheduler, setInterval, setTimeout, structuredClone, navigator, crypto, dispatchEvent,
+    HTMLRewriter, removeEventListener, reportError, scheduler, setInterval, setTimeout, structuredClone, navigator, crypto, dispatchEvent,
 } = globalThis;
 // Methods of an object as functions: use(object).name(...all). Their prototypes are closed by accessors afterwards.
 const use = (made, object) => {
@@ -145,6 +145,11 @@ for (const [name, made] of [["signal", AbortSignal], ["controller", AbortControl
 M.reader = use(getPrototypeOf(new ReadableStream().getReader()));
 M.writer = use(getPrototypeOf(new WritableStream().getWriter()));
 M.port = use(getPrototypeOf(new MessageChannel().port1));
+M.rewriter = use(HTMLRewriter.prototype);
+await new HTMLRewriter().on("p", { element(e) { M.element = use(getPrototypeOf(e)); M.attributes = use(getPrototypeOf(e.attributes));
+    e.onEndTag((tag) => { M.tag = use(getPrototypeOf(tag)); }); }, text(t) { M.text = use(getPrototypeOf(t)); },
+comments(c) { M.comment = use(getPrototypeOf(c)); } }).onDocument({ doctype(d) { M.doctype = use(getPrototypeOf(d)); },
+    end(e) { M.end = use(getPrototypeOf(e)); } }).transform(new Response("<!doctype html><p>x<!--c--></p>")).text();
 M.performance = use(getPrototypeOf(performance));
 M.scheduler = use(getPrototypeOf(scheduler));
 M.console = use(console);
@@ -366,6 +371,29 @@ const steps = {
         new TextDecoderStream();
         new TextEncoderStream();
         new DecompressionStream("gzip");
+    },
+    async "streams: rewriter"() {
+        const rewriter = new HTMLRewriter();
+        M.rewriter.on(rewriter, "p", bare({
+            async element(e) {
+                await later(1);
+                M.element.set_tagName(e, M.element.get_tagName(e) + "x");
+                M.attributes.next(M.element.get_attributes(e));
+                M.element.setAttribute(e, "b", M.element.getAttribute(e, "a"));
+                M.element.removeAttribute(e, "a");
+                M.element.append(e, "<", bare({ html: true }));
+                M.element.prepend(e, new Response("streamed"));
+                M.element.onEndTag(e, (tag) => { M.tag.set_name(tag, "q"); M.tag.before(tag, "x"); M.tag.get_name(tag); });
+            },
+            text(t) { M.text.replace(t, M.text.get_text(t)); M.text.get_lastInTextNode(t); },
+            comments(c) { M.comment.set_text(c, "d"); M.comment.get_text(c); M.comment.remove(c); M.comment.get_removed(c); },
+        }));
+        M.rewriter.onDocument(rewriter, bare({ doctype(d) { M.doctype.get_publicId(d); }, end(e) { M.end.append(e, "end"); } }));
+        const made = M.rewriter.transform(rewriter, new Response("<!doctype html><p a=1>x<!--c--></p>",
+            bare({ headers: items(items("content-type", "text/html; charset=utf-8")) })));
+        if (await M.response.text(made) !== "<!doctype html><px b=\"1\">streamedx<x</q>end") throw new Error("not as it should be");
+        try { M.rewriter.on(rewriter, "p:has(a)", bare({})); } catch {}
+        try { await M.response.text(M.rewriter.transform(M.rewriter.on(new HTMLRewriter(), "p", bare({ element() { throw 1; } })), new Response("<p>"))); } catch {}
     },
     "inspect: all"() {
         M.console.log(console, bare({ a: 1 }), [1, 2], "%s");

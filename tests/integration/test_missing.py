@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import TOP, script, wait_for
+from harness import TOP, cordon, script, wait_for
 
 SOURCE = (TOP / "worker" / "js" / "src" / "missing.js").read_text()
 ROWS = {
@@ -27,17 +27,23 @@ def hive(start_module):
     return start_module({
         "a": script(f"switch (new URL(request.url).pathname) {{ {cases} }}"),
         "b": {"files": {"worker.js": "const key = process.env.KEY;\nexport default { fetch() {} };\n"}},
-    })
+        "still": {"cordon": "still", "files": {"worker.js": script("return new HTMLRewriter();")}},
+    }, cordons=[cordon(), cordon("still", jit="off")])
 
 
 def logged(hive, words):
     return wait_for(lambda: words in hive.log(), f"in the log: {words}")
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", set(ROWS) - {"HTMLRewriter"})
 def test_name_that_is_not_there_is_told_with_what_to_do(hive, name):
     assert hive.get("a", path=f"/{name}").code == "exception"
     logged(hive, f"{name}: {ROWS[name]} (docs/tenant.md)")
+
+
+def test_html_rewriter_is_missing_where_there_is_no_webassembly(hive):
+    assert hive.get("still").code == "exception"
+    logged(hive, f"HTMLRewriter: {ROWS['HTMLRewriter']} (docs/tenant.md)")
 
 
 @pytest.mark.parametrize("path, words", [

@@ -233,10 +233,24 @@ void Allocator::Free(void *data, size_t length)
 
 // ---- address space for WebAssembly memories and resizable buffers
 
-// Returns the allocator of the isolate whose code runs now; NULL while V8 itself starts, or an
-// isolate is made.
+static int nobodys_pages;
+
+NobodysPages::NobodysPages()
+{
+    nobodys_pages++;
+}
+
+NobodysPages::~NobodysPages()
+{
+    nobodys_pages--;
+}
+
+// Returns the allocator of the isolate whose code runs now; NULL while V8 itself starts, an
+// isolate is made, or the pages are nobody's.
 static std::shared_ptr<Allocator> current_owner()
 {
+    if (nobodys_pages > 0)
+        return nullptr;
     v8::Isolate *v8 = v8::Isolate::TryGetCurrent();
     struct isolate *self = v8 ? isolate_from(v8) : nullptr;
     return self && !self->context.IsEmpty() ? self->allocator : nullptr;

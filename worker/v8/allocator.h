@@ -170,6 +170,16 @@ void allocator_return_block(void *data, size_t size);
 // whether some are left.
 bool allocator_release_spare();
 
+// While there is one, address space that V8 reserves is counted for nobody. Main thread only.
+class NobodysPages
+{
+  public:
+    NobodysPages();
+    ~NobodysPages();
+    NobodysPages(const NobodysPages &) = delete;
+    void operator=(const NobodysPages &) = delete;
+};
+
 // V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not
 // come from ArrayBuffer::Allocator. V8 reserves addresses without access for them and opens parts
 // later. WebAssembly's code is opened executable, and counted as native memory. V8's heap pages are

@@ -10,6 +10,7 @@
 #include "worker/v8/internal.h"
 #include "worker/v8/parts.h"
 #include "worker/v8/platform.h"
+#include "worker/v8/rewriter.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -766,6 +767,8 @@ const Native natives[] = {
     { "functionText", native_function_text },
     { "openCrypto", native_open_crypto },
     { "openCompress", native_open_compress },
+    { "openRewriter", native_open_rewriter },
+    { "lendStacks", native_lend_stacks },
     { "part", native_part },
     { "urlParse", native_url_parse },
     { "openUrl", native_open_url },

@@ -166,7 +166,7 @@ function sourceStream(bytes) {
         __proto__: null,
         type: "bytes",
         pull(controller) {
-            if (bytes !== undefined && bytes.length > 0) {
+            if (bytes !== undefined && TypedArrayPrototypeGetByteLength(bytes) > 0) {
                 const chunk = bytes;
                 bytes = undefined;
                 enqueueBytes(controller, chunk);

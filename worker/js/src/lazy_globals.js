@@ -6,6 +6,7 @@ import { base64Library } from "./base64.js";
 import { load as loadAsyncHooks } from "lazy:./async_hooks/main.js";
 import { load as loadCompression } from "lazy:./compression/main.js";
 import { load as loadMessaging } from "lazy:./messaging/main.js";
+import { load as loadRewriter } from "lazy:./rewriter/main.js";
 import { load as loadScheduler } from "lazy:./scheduler/main.js";
 import { load as loadUrlPattern } from "lazy:./url_pattern/main.js";
 import { cryptoLibrary, subtleLibrary } from "./crypto.js";
@@ -35,6 +36,7 @@ const libraries = {
     CryptoKey: subtleLibrary,
     DecompressionStream: compressionLibrary,
     DigestStream: subtleLibrary, // a property of crypto
+    HTMLRewriter: loadRewriter,
     MessageChannel: messagingLibrary,
     MessageEvent: messagingLibrary,
     MessagePort: messagingLibrary,

@@ -23,7 +23,8 @@ const makeRows = () => [
     ["Worker SharedWorker SharedArrayBuffer importScripts", "there are no threads; a handler runs in one isolate"],
     ["WeakRef FinalizationRegistry", "when garbage is collected is not shown; use WeakMap"],
     ["window document location history alert", "browsers have it; the handler has request.url and no page"],
-    ["HTMLRewriter ServiceWorkerGlobalScope", "other platforms have it; skep has the Web APIs that its guide lists"],
+    ["HTMLRewriter", "it is WebAssembly, which a cordon with jit: off does not have"],
+    ["ServiceWorkerGlobalScope", "other platforms have it; skep has the Web APIs that its guide lists"],
     ["Deno Bun", "that runtime has it; skep has the Web APIs that its guide lists"],
 ];
 

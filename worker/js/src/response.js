@@ -5,7 +5,7 @@ import {
     JSONStringify, RangeError, StringPrototypeCharCodeAt, TypeError, isObject, newList,
 } from "./primordials.js";
 import {
-    alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody, textBody,
+    Body, alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody, textBody,
 } from "./body.js";
 import { IMMUTABLE, NONE, copyList, fillList, listAppend, listFromHead, listHas, wrapList } from "./headers.js";
 import { normalForm } from "./url.js";
@@ -21,6 +21,8 @@ export const isNullBodyStatus = (status) => status !== 200 &&
 export let isResponse;
 export let responseStatus;
 export let responseBody;
+// responseWith makes a Response of another body, of any length.
+export let responseWith;
 // createAnswer makes the Response to a call, with its packed head as it came.
 export let createAnswer;
 // createFetched makes the Response of fetch(); list and body become its own.
@@ -216,6 +218,19 @@ export class Response {
             response.#body = body;
             response.#url = url;
             return response;
+        };
+        responseWith = (response, stream) => {
+            const made = new Response(internal);
+            made.#status = response.#status;
+            made.#statusText = response.#statusText;
+            made.#list = newList();
+            for (let i = 0; i < response.#list.length; i += 2) {
+                if (response.#list[i] !== "content-length") {
+                    listAppend(made.#list, response.#list[i], response.#list[i + 1]);
+                }
+            }
+            made.#body = new Body(undefined, undefined, stream);
+            return made;
         };
         responseStatus = (response) => response.#status;
         responseBody = (response) => response.#body;

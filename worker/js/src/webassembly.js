@@ -117,12 +117,23 @@ function addStreaming(WebAssembly) {
     }
 }
 
+// Functions that HTMLRewriter needs of WebAssembly, as it was before a tenant had it.
+export let webAssembly;
+
+const getterOf = (constructor, name) => ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get;
+
 // Called in each new context: V8 adds WebAssembly to it after the snapshot. Absent with jit: off.
 export function prepareWebAssembly() {
     const { WebAssembly } = globalThis;
     if (WebAssembly === undefined) {
+        delete globalThis.HTMLRewriter;
         return;
     }
+    const { Global, Instance, Memory, Table, Tag } = WebAssembly;
+    webAssembly = {
+        __proto__: null, WebAssembly, Global, Instance, Memory, Table, Tag, getExports: getterOf(Instance, "exports"), getBuffer: getterOf(Memory, "buffer"),
+        tableGet: Table.prototype.get, tableGrow: Table.prototype.grow, tableSet: Table.prototype.set,
+    };
     addStreaming(WebAssembly);
     const { prototype } = WebAssembly.Memory;
     wrapGetter(prototype, "buffer");

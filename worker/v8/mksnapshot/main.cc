@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// skep-mksnapshot BUNDLE.js OUT.blob: evaluates the JS layer and writes the startup snapshot that
-// the worker carries. Build-time tool; runs no tenant code.
+// skep-mksnapshot BUNDLE.js REWRITER.wasm OUT.blob: evaluates the JS layer and writes the startup snapshot that
+// the worker carries, with the code of HTMLRewriter behind it. Build-time tool; runs no tenant code.
 #include "proto/head.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
@@ -277,20 +277,26 @@ v8::StartupData build()
     return creator.CreateBlob(v8::SnapshotCreator::FunctionCodeHandling::kKeep);
 }
 
+std::string read_file(const char *path)
+{
+    std::ifstream in(path, std::ios::binary);
+    std::stringstream text;
+    text << in.rdbuf();
+    if (!in)
+        die(std::string("cannot read ") + path + ": " + strerror(errno));
+    return text.str();
+}
+
 } // namespace
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: skep-mksnapshot BUNDLE.js OUT.blob\n");
+    if (argc != 4) {
+        fprintf(stderr, "usage: skep-mksnapshot BUNDLE.js REWRITER.wasm OUT.blob\n");
         return 2;
     }
-    std::ifstream in(argv[1], std::ios::binary);
-    std::stringstream text;
-    text << in.rdbuf();
-    if (!in)
-        die(std::string("cannot read ") + argv[1] + ": " + strerror(errno));
-    static std::string bundle = text.str();
+    static std::string bundle = read_file(argv[1]);
+    const std::string rewriter = read_file(argv[2]);
     if (!text_is_ascii(reinterpret_cast<const uint8_t *>(bundle.data()), bundle.size()))
         die("the bundle must be ASCII (esbuild's default charset)");
     snapshot_set_bundle(bundle);
@@ -313,12 +319,12 @@ int main(int argc, char **argv)
         die("V8 made no snapshot");
     if (!blob.CanBeRehashed())
         fprintf(stderr, "skep-mksnapshot: warning: the snapshot fixes the hash seed\n");
-    std::string file = snapshot_write(blob, bundle);
-    std::ofstream out(argv[2], std::ios::binary | std::ios::trunc);
+    std::string file = snapshot_write(blob, bundle, rewriter);
+    std::ofstream out(argv[3], std::ios::binary | std::ios::trunc);
     out.write(file.data(), static_cast<std::streamsize>(file.size()));
     out.close();
     if (!out)
-        die(std::string("cannot write ") + argv[2] + ": " + strerror(errno));
+        die(std::string("cannot write ") + argv[3] + ": " + strerror(errno));
     delete[] blob.data;
     return 0;
 }
