@@ -409,7 +409,7 @@ HOSTILE = {
         for (let i = 0; i < 1000; i++) rewriter.on(`p.a${i}`, { element(e) { e.append(i + ","); } });
         return await rewriter.transform(new Response("<p class='a1 a999'></p>")).text();
     """,
-    # Nothing is left of many documents, ended in each way.
+    # Many documents, ended in each way, leave no memory behind.
     "again": """
         const ends = [(r) => r.text(), (r) => r.body.cancel(), async (r) => { await r.body.getReader().read(); }, async () => {}];
         for (let i = 0; i < 400; i++) {

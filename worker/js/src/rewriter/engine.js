@@ -45,8 +45,8 @@ class Handle {
     engine;
     kind;
     pointer; // 0: its handler is over
-    shared; // what the objects of one token know together: see tokens.js
-    version = 0; // of the attributes
+    shared; // knowledge that the objects of one token share: see tokens.js
+    version = 0; // counts changes of the attributes
 
     constructor(engine, kind, pointer) {
         this.engine = engine;

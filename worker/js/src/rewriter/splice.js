@@ -32,7 +32,7 @@ function escape(text) {
 export class Splice {
     reader;
     #isHtml;
-    #state = 0; // of the decoder
+    #state = 0; // the decoder's
 
     constructor(reader, isHtml) {
         this.reader = reader;

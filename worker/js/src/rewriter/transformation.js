@@ -14,7 +14,7 @@ import { giveEngine, noteBroken, takeEngine } from "./engine.js";
 import { Splice, readerOf } from "./splice.js";
 import { createToken } from "./tokens.js";
 
-const PART_BYTES = 65536; // of the input, parsed in one go
+const PART_BYTES = 65536; // part of the input that is parsed in one go
 const FIRST_BYTES = 16384; // room for output
 
 // A mark: letters that nobody can guess, and a number, as ASCII that no escape changes.
@@ -47,11 +47,11 @@ class Transformation {
     #error;
     #release; // ends the wait for a handler
 
-    #reader; // of the input
+    #reader; // the input's
     #rest; // input that is not parsed yet
     #isAtEnd = false; // there is no more input
     #hasWritten = false; // the parser has seen something, if only the start
-    #isDone = false; // it has seen the end
+    #isDone = false; // the parser has seen the end
 
     #room; // output that is not given yet, and bytes of it
     #size = 0;
@@ -119,7 +119,7 @@ class Transformation {
                 };
                 try {
                     PromisePrototypeThen(PromiseResolve(result), () => end(), fail);
-                } catch (error) { // of a getter of the tenant's promise
+                } catch (error) { // thrown by a getter of the tenant's promise
                     fail(error);
                 }
             });
