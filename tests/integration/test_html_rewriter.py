@@ -229,7 +229,7 @@ CASES = {
         """,
         ["RangeError: a", "RangeError: b", "c", None, "TypeError: Parser error: ` ` character is forbidden in the tag name",
             "TypeError: Parser error: Tag name can't be empty.", "TypeError: Parser error: `=` character is forbidden in the attribute name",
-            "TypeError: append: 1 argument required, but only 0 present.", "TypeError: ContentOptions: cannot convert to dictionary.",
+            "TypeError: append: 1 argument required, but only 0 present.", "TypeError: ContentOptions: the options are of type number, not an object.",
             "TypeError: Cannot convert a Symbol value to a string", "TypeError: onEndTag: parameter 1 is not a function.",
             "TypeError: Illegal constructor", *["TypeError"] * 8, True, "TypeError"],
     ),
