@@ -191,6 +191,7 @@ export class Host {
             now: () => this.time,
             head: (string, n) => string.slice(0, n),
             namedKeys: (object, all) => this.#namedKeys(object, all),
+            promiseState: () => undefined, // neither can it tell
             proxyParts: () => undefined, // JavaScript cannot tell
             utf8Encode: (string) => utf8(new TextEncoder().encode(string)),
             utf8EncodeInto: (string, u8) => {

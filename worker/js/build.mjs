@@ -24,7 +24,8 @@ const replacements = {
         build.onLoad({ filter: /node-inspect-extracted[\\/]dist[\\/]inspect\.js$/ }, async (args) => {
             const bounds = JSON.stringify(path.join(here, "src/inspect/bounds.js"));
             const contents = patched("node-inspect-extracted", await readFile(args.path, "utf8"), inspectBounds);
-            return { contents: `const skep = require(${bounds});\n${contents}`, loader: "js" };
+            const objects = JSON.stringify(path.join(here, "src/inspect/platform_objects.js"));
+            return { contents: `const skep = { ...require(${bounds}), ...require(${objects}) };\n${contents}`, loader: "js" };
         });
 
         build.onLoad({ filter: /web-streams-polyfill[\\/]dist[\\/]ponyfill\.mjs$/ }, async (args) => ({
@@ -145,6 +146,9 @@ const inspectBounds = [
     ["const r=K(J(0,n.maxArrayLength),e)", "const r=skep.items(K(J(0,n.maxArrayLength),e))"],
     ["K(t.maxArrayLength,r.length)", "skep.items(K(t.maxArrayLength,r.length))"],
     ["getProxyDetails:y.getProxyDetails", "getProxyDetails:skep.proxyDetails"],
+    ["getPromiseDetails:()=>[g,void 0]", "getPromiseDetails:(t)=>skep.promiseDetails(t,g,h)"],
+    ["\"special\")}let u=function(t,e,o,i){let l,s;",
+        "\"special\")}const w=skep.platformText(t,e,o,nr);if(w!==void 0)return w;let u=function(t,e,o,i){let l,s;"],
     ["return t.constructor.name", "return skep.text(t.constructor.name)"],
     ["try{u=e[pe]}", "try{u=skep.text(e[pe])}"],
     ["if(\"string\"==typeof n)return n;t.seen", "if(\"string\"==typeof n)return skep.text(n);t.seen"],

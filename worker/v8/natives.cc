@@ -477,6 +477,20 @@ void native_proxy_parts(const Info &info)
     info.GetReturnValue().Set(v8::Array::New(info.GetIsolate(), parts, 2));
 }
 
+// native: promiseState(value): 0 pending, 1 fulfilled, 2 rejected, and what it was settled with
+void native_promise_state(const Info &info)
+{
+    if (!info[0]->IsPromise())
+        return;
+    v8::Isolate *v8 = info.GetIsolate();
+    v8::Local<v8::Promise> promise = info[0].As<v8::Promise>();
+    const v8::Promise::PromiseState state = promise->State();
+    v8::Local<v8::Value> parts[] = { v8::Integer::New(v8, state), v8::Undefined(v8) };
+    if (state != v8::Promise::kPending)
+        parts[1] = promise->Result();
+    info.GetReturnValue().Set(v8::Array::New(v8, parts, 2));
+}
+
 void native_utf8_decode(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
@@ -744,6 +758,7 @@ const Native natives[] = {
     { "excerpt", native_excerpt },
     { "head", native_head },
     { "namedKeys", native_named_keys },
+    { "promiseState", native_promise_state },
     { "proxyParts", native_proxy_parts },
     { "utf8Encode", native_utf8_encode },
     { "utf8EncodeInto", native_utf8_encode_into },

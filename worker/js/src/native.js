@@ -41,6 +41,7 @@ export const {
     openRewriter,
     owner,
     part,
+    promiseState,
     proxyParts,
     register,
     respond,
