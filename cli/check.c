@@ -93,7 +93,7 @@ static int check_folder_of_tenants(struct tally *tally, const char *dir,
             r = -ENOMEM;
     if (r == 0 && set.count == 0 && tally->errors.count == before)
         config_errors_add(&tally->errors, dir, 0,
-                          "no tenants: expected folders with a skep.yaml in it");
+                          "no tenants: expected a skep.yaml in it, or folders that have one");
     return r == -ENOMEM ? r : 0;
 }
 

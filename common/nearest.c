@@ -4,6 +4,7 @@
  */
 #include "common/nearest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define NEAR 2 /* letters that may differ */
@@ -33,11 +34,20 @@ static unsigned distance(const char *a, const char *b)
     return row[width];
 }
 
+/* A word that lacks only its last part: cpu for cpu_ms, wall for wall_ms. */
+static bool is_without_unit(const char *given, const char *word)
+{
+    size_t length = strlen(given);
+
+    return length >= 3 && strncmp(given, word, length) == 0 && word[length] == '_' &&
+           !strchr(word + length + 1, '_');
+}
+
 void nearest_add(struct nearest *nearest, const char *word)
 {
     if (strlen(nearest->given) >= NEAREST_MAX_BYTES || strlen(word) >= NEAREST_MAX_BYTES)
         return;
-    unsigned d = distance(nearest->given, word);
+    unsigned d = is_without_unit(nearest->given, word) ? 1 : distance(nearest->given, word);
     if (d > NEAR || 2 * d >= strlen(word) || (nearest->word && d >= nearest->distance))
         return;
     nearest->word = word;

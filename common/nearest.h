@@ -15,5 +15,6 @@ struct nearest {
     unsigned distance; /* letters in which word differs from given */
 };
 
-/* Compares one word that would have been right. A word is near if few of its letters differ, fewer than half. */
+/* Compares one word that would have been right. A word is near if few of its letters differ, fewer than
+ * half, or if only its last part is missing: cpu for cpu_ms. */
 void nearest_add(struct nearest *nearest, const char *word);

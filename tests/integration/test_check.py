@@ -279,6 +279,13 @@ FAULTS = {
     "package": ({"main.js": "import { Hono } from 'hono';\nexport default {};\n"},
                 ["main.js:1:22: Cannot find module 'hono'; packages have to be bundled, for instance with esbuild "
                  "--bundle --format=esm"]),
+    "modules_of_others": ({"main.js": "import 'fs/promises';\nimport 'buffer';\nimport 'npm:hono';\nimport 'https://esm.sh/hono';\n"
+                                      "import 'cloudflare:workers';\nexport default {};\n"},
+                          ["main.js:1:8: Cannot find module 'fs/promises'; it is a module of Node.js, and of these there is node:async_hooks",
+                           "main.js:2:8: Cannot find module 'buffer'; it is a module of Node.js",
+                           "main.js:3:8: Cannot find module 'npm:hono'; nothing is fetched: bundle it",
+                           "main.js:4:8: Cannot find module 'https://esm.sh/hono'; nothing is fetched",
+                           "main.js:5:8: Cannot find module 'cloudflare:workers'; env and ctx are arguments of the handler"]),
     "several": ({"main.js": "import 'a';\nimport './b';\nimport './c.js';\nexport default {};\n",
                  "b.js": GOOD_MODULE, "c.js": "}"},
                 ["main.js:1:8: Cannot find module 'a'; packages", "main.js:2:8: Cannot find module './b'; did you mean './b.js'?",

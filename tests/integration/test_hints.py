@@ -197,7 +197,7 @@ def test_wrong_value_is_said_with_what_is_expected(folder, words, wanted):
 def test_check_says_what_is_expected(folder, tenant_folder):
     for path, wanted in (
         (folder / "nowhere", "cannot be read: No such file or directory"),
-        (tenant_folder.parent / "empty", "no tenants: expected folders with a skep.yaml in it"),
+        (tenant_folder.parent / "empty", "no tenants: expected a skep.yaml in it, or folders that have one"),
     ):
         (folder / "empty").mkdir(exist_ok=True)
         run = skep("check", path)

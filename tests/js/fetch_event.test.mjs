@@ -80,8 +80,9 @@ test("what a listener throws after respondWith is logged", () => {
 });
 
 test("what is no Response is a bad response", () => {
-    for (const [value, message] of [["1", "event.respondWith() was not given a Response"],
-        ["Promise.resolve({})", "event.respondWith() was not given a Response"],
+    for (const [value, message] of [["1", "event.respondWith() was not given a Response, but a number"],
+        ["Promise.resolve({})", "event.respondWith() was not given a Response, but another object"],
+        ["Promise.resolve()", "event.respondWith() was not given a Response, but undefined"],
         ["Response.error()", "event.respondWith() was given Response.error()"]]) {
         const result = listen(`event.respondWith(${value});`).fetch();
         assert.equal(result.outcome, 2);

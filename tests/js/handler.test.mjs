@@ -405,3 +405,25 @@ test("two requests of one tenant are apart", () => {
     assert.equal(host.result(a).body, "a1http://a.test/");
     assert.equal(host.result(b).body, "b2http://b.test/");
 });
+
+test("a Content-Length that is not that of the body is told with both", () => {
+    const length = (body, given) => serve(`return new Response(${body}, { headers: { "content-length": "${given}" } });`).fetch();
+    const { outcome, message } = length('"a\u20ac"', 3);
+    assert.equal(outcome, 2);
+    assert.equal(message, "the Content-Length of the Response is 3, and its body has 4 bytes: leave it out, skep sets it");
+    assert.equal(length('"a\u20ac"', 4).outcome, 0);
+    assert.match(length("new Uint8Array(70000)", "7e4").message, /is 7e4, and its body has 70000 bytes/);
+});
+
+test("what a handler gave in place of a Response is told", () => {
+    for (const [value, name] of [["", "undefined"], ["null", "null"], ["'text'", "a string"], ["{}", "another object"]]) {
+        assert.equal(serve(`return ${value};`).fetch().message, `the handler's fetch function did not return a Response, but ${name}`);
+    }
+});
+
+test("a stream of text is told its remedy", async () => {
+    const host = serve('return new Response(new ReadableStream({ start(c) { c.enqueue("x"); c.close(); } }));');
+    const id = host.start();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.match(host.result(id).message, /is not a Uint8Array; text goes through new TextEncoderStream\(\)/);
+});

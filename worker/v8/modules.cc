@@ -57,6 +57,53 @@ bool is_relative(std::string_view specifier)
            specifier.starts_with("/") || specifier.starts_with("file:///");
 }
 
+// True for a module of Node.js by its name alone: to bundle it would need a substitute for that platform.
+bool is_of_node(std::string_view specifier)
+{
+    static const std::string_view names[] = {
+        "assert",
+        "buffer",
+        "child_process",
+        "cluster",
+        "console",
+        "constants",
+        "crypto",
+        "dgram",
+        "dns",
+        "domain",
+        "events",
+        "fs",
+        "http",
+        "http2",
+        "https",
+        "inspector",
+        "module",
+        "net",
+        "os",
+        "path",
+        "perf_hooks",
+        "process",
+        "punycode",
+        "querystring",
+        "readline",
+        "repl",
+        "stream",
+        "string_decoder",
+        "sys",
+        "timers",
+        "tls",
+        "tty",
+        "url",
+        "util",
+        "v8",
+        "vm",
+        "worker_threads",
+        "zlib",
+    };
+    const std::string_view name = specifier.substr(0, specifier.find('/')); // fs/promises
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 std::string missing_hint(struct isolate *self, const std::string &referrer,
                          const std::string &specifier)
 {
@@ -70,6 +117,14 @@ std::string missing_hint(struct isolate *self, const std::string &referrer,
         return "; of the modules of Node.js there is node:async_hooks only, see docs/tenant.md";
     if ("node:" + specifier == files_async_hooks)
         return "; did you mean 'node:async_hooks'?";
+    if (is_of_node(specifier))
+        return "; it is a module of Node.js, and of these there is node:async_hooks only, see "
+               "docs/tenant.md";
+    if (specifier.starts_with("npm:") || specifier.starts_with("jsr:") ||
+        specifier.starts_with("https:") || specifier.starts_with("http:"))
+        return "; nothing is fetched: bundle it, for instance with esbuild --bundle --format=esm";
+    if (specifier.starts_with("cloudflare:"))
+        return "; env and ctx are arguments of the handler, see docs/tenant.md";
     if (specifier.find(':') != std::string::npos)
         return "; a module is a file in the tenant's folder";
     return "; packages have to be bundled, for instance with esbuild --bundle --format=esm";

@@ -228,7 +228,8 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
         "rss_mib, drift_mib, files_mib, cpu_weight, "
         "retire_after_s, retire_after_requests, strikes, quarantine_s, limits");
     expect_errors(LISTEN "limits:\n  default:\n    cpu: 1\n",
-                  "4: unknown key \"cpu\" in limits.default: expected one of {limits}");
+                  "4: unknown key \"cpu\" in limits.default: did you mean \"cpu_ms\"? "
+                  "Expected one of {limits}");
 }
 
 static void test_nearest_right_key_and_word_are_told(void **state)
@@ -238,7 +239,9 @@ static void test_nearest_right_key_and_word_are_told(void **state)
     } rows[] = {
         { "keepalive_ms: 5", "unknown key \"keepalive_ms\": did you mean \"http.keepalive_ms\"? " },
         { "http: {keepalive: 5}",
-          "unknown key \"keepalive\" in http: expected one of header_bytes," },
+          "unknown key \"keepalive\" in http: did you mean \"keepalive_ms\"? Expected one of " },
+        { "limits: {maximum: {wall: 5}}", "did you mean \"wall_ms\"? Expected one of cpu_ms," },
+        { "limits: {maximum: {c: 5}}", "unknown key \"c\" in limits.maximum: expected one of cpu_ms," },
         { "http: {keepalive_s: 5}", "in http: did you mean \"keepalive_ms\"? Expected one of " },
         { "limits: {default: {cpu_mss: 5}}", "did you mean \"cpu_ms\"? Expected one of cpu_ms," },
         { "log_level: warn", "log_level: \"warn\" is unknown: expected one of error, warning" },

@@ -211,7 +211,8 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
     assert_true(manifest->limits.hung_ms == LIMIT_UNLIMITED);
     (void) manifest_free(manifest);
     expect_errors(START "limits: {cpu: 5}\n",
-                  "3: unknown key \"cpu\" in limits: expected one of {limits}");
+                  "3: unknown key \"cpu\" in limits: did you mean \"cpu_ms\"? Expected one of "
+                  "{limits}");
 }
 
 static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)

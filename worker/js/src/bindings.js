@@ -12,7 +12,7 @@ import {
 } from "./primordials.js";
 import { abortReason, isAborted, offAbort, onAbort } from "./abort.js";
 import { Body, isUnusable, streamOf } from "./body.js";
-import { viewBytes } from "./bytes.js";
+import { NO_BYTES, viewBytes } from "./bytes.js";
 import { currentCall, findCall, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
 import { IncomingBody } from "./incoming_body.js";
@@ -216,7 +216,7 @@ async function sendNext(exchange) {
             return false;
         }
         if (!isUint8Array(value)) {
-            throw new TypeError("A chunk of the body is not a Uint8Array.");
+            throw new TypeError(`A chunk of the body ${NO_BYTES}.`);
         }
         chunk = value;
     }

@@ -6,6 +6,9 @@ import {
     TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset, Uint8Array,
 } from "./primordials.js";
 
+// The end of a message about a chunk that is not bytes
+export const NO_BYTES = "is not a Uint8Array; text goes through new TextEncoderStream()";
+
 // Joins chunks. size: the sum of their lengths
 export const concat = (chunks, size) => nativeConcat(chunks, size, false);
 

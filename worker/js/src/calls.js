@@ -11,13 +11,13 @@ import {
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { addBindings, failCalls } from "./bindings.js";
-import { viewBytes } from "./bytes.js";
+import { NO_BYTES, viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
 import { addCall, findCall, forgetCurrent, removeCall, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
 import { createFetchEvent, givenAnswer, wasAnswered } from "./fetch_event.js";
 import { dispatchToScope, findFetchListener } from "./global_scope.js";
-import { listAppend, listHas } from "./headers.js";
+import { listAppend, listGet, listHas } from "./headers.js";
 import { IncomingBody } from "./incoming_body.js";
 import { describeError } from "./inspect.js";
 import { warnPassThrough } from "./pass_through.js";
@@ -319,13 +319,20 @@ async function run(call) {
     answer(call, response, isGood);
 }
 
+function whatIs(value) {
+    if (value === undefined || value === null) {
+        return `${value}`;
+    }
+    return typeof value === "object" ? "another object" : `a ${typeof value}`;
+}
+
 // isGood: it is a Response.
 function answer(call, response, isGood) {
     if (call.gone) {
         return;
     }
     if (!isGood) {
-        finish(call, BAD_RESPONSE, gave.none);
+        finish(call, BAD_RESPONSE, `${gave.none}, but ${whatIs(response)}`);
         return;
     }
     const status = responseStatus(response);
@@ -345,6 +352,11 @@ function answer(call, response, isGood) {
         } else if (body.stream === undefined && body.incoming === undefined) {
             const { source } = body;
             body.used = true;
+            const fault = call.isHead ? undefined : lengthFault(list, source);
+            if (fault !== undefined) {
+                finish(call, BAD_RESPONSE, fault);
+                return;
+            }
             if (lengthOf(source) <= DIRECT_MAX) {
                 respond(call.id, status, list, source, true);
             } else {
@@ -379,6 +391,17 @@ function answer(call, response, isGood) {
 // arrays.
 const lengthOf = (content) =>
     (typeof content === "string" ? content.length : TypedArrayPrototypeGetByteLength(content));
+
+// Returns what is wrong with a length that the tenant has set; undefined: nothing, or it has set none.
+function lengthFault(list, source) {
+    if (!listHas(list, "content-length")) {
+        return undefined;
+    }
+    const given = listGet(list, "content-length");
+    const length = lengthOf(typeof source === "string" ? utf8Encode(source) : source);
+    return given === `${length}` ? undefined :
+        `the Content-Length of the Response is ${cut(given, KEY_MAX)}, and its body has ${length} bytes: leave it out, skep sets it`;
+}
 
 // Announces the length of a body that is known whole, although it goes in parts. A tenant's own
 // length stays.
@@ -440,7 +463,7 @@ async function sendNext(call) {
             return false;
         }
         if (!isUint8Array(value)) {
-            throw new TypeError("a chunk of the response body is not a Uint8Array");
+            throw new TypeError(`a chunk of the response body ${NO_BYTES}`);
         }
         chunk = value;
     }

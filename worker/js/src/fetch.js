@@ -90,7 +90,8 @@ function answer(request) {
     if (scheme === "http" || scheme === "https") {
         throw failed(url, "there is no way to the outside yet; tenants call each other by bindings (env.NAME.fetch)");
     }
-    throw failed(url, `the scheme ${scheme} cannot be fetched`);
+    throw failed(url, scheme === "file" ?
+        'import the file instead: import bytes from "./file" with { type: "bytes" }' : `the scheme ${scheme} cannot be fetched`);
 }
 
 const resolved = PromiseResolve();

@@ -14,7 +14,7 @@ import {
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys, Promise, ReflectOwnKeys, SymbolToStringTag,
     TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList, uncurryThis,
 } from "../primordials.js";
-import { concat } from "../bytes.js";
+import { NO_BYTES, concat } from "../bytes.js";
 import { transfers } from "../streams.js";
 
 const streamInterfaces = {
@@ -116,7 +116,7 @@ class ReadAll {
     }
     _chunkSteps(value) {
         if (!isUint8Array(value)) {
-            this.#onError(new TypeError("A chunk of the body is not a Uint8Array."));
+            this.#onError(new TypeError(`A chunk of the body ${NO_BYTES}.`));
             return;
         }
         this.#chunks[this.#chunks.length] = value;
