@@ -364,6 +364,15 @@ def test_examples_of_operator_md_do_what_it_says(start, folder):
         assert guide.n_run >= 2
 
 
+def test_example_of_bindings_md_works(start):
+    text = (TOP / "docs" / "bindings.md").read_text()
+    tenants = {"shop": {}, "prices": {"worker.js": (TOP / "examples" / "prices" / "worker.js").read_text()}}
+    for file, tenant, content in re.findall(r"```(?:yaml|js)\n(?:#|//) (\S+) of (\w+)\n(.*?)```", text, re.S):
+        tenants[tenant][file] = content
+    skepd = start({name: {"files": files} for name, files in tenants.items()})
+    assert skepd.get("shop.localhost").text == 'apples cost {"fruit":"apples","price":3,"asked_by":"shop"}'
+
+
 def test_configurations_of_operator_md_are_valid(folder):
     names = []
     for language, words, text in blocks("operator.md"):
