@@ -75,6 +75,10 @@ static const struct policy_syscall rows[] = {
       .reason = "start of a thread" },
     { ALLOW(rseq),
       .reason = "start of a thread" },
+    { ALLOW(sched_getparam),
+      .reason = "each thread has the C library remember what V8's mutexes ask for later" },
+    { ALLOW(sched_getscheduler),
+      .reason = "each thread has the C library remember what V8's mutexes ask for later" },
 
     /* The jail itself. */
     { ALLOW(mount),
