@@ -224,7 +224,7 @@ def test_admin_answers_while_all_connections_are_taken(start):
 
 
 def limited(concurrency, queue):
-    limits = {"concurrency": concurrency, "queue": queue, "wall_ms": 60000, "cpu_ms": 1000}
+    limits = {"concurrency": concurrency, "queue": queue, "wall_ms": 60000, "cpu_ms": 1000, "hung_ms": "off"}
     return {"limits": limits, "files": WAITS["files"]}
 
 
