@@ -6,6 +6,11 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
+// The package asks for it, and Node.js 18 of Debian 12 has none.
+String.prototype.isWellFormed ??= function isWellFormed() {
+    return !/\p{Surrogate}/u.test(this);
+};
+
 const [folder, out] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(path.join(path.resolve(folder), "fallback", name)));
 const { getTable } = await load("multi-byte.table.js");
