@@ -37,7 +37,8 @@ static const struct error_info errors[ERROR_CODES] = {
         .advice = "limits: of the tenant" },
     [ERROR_TENANT_BUSY] = { "tenant_busy", "The tenant has too many requests waiting.", 429,
         BY_CLIENT | BY_TENANT, 0,
-        .when = "the tenant's concurrency and queue are full, or it is over its cpu_rate. Retry-After says when to come back",
+        .when = "the tenant's concurrency and queue are full, it has most of all connections, or it is over its cpu_rate. "
+                "Retry-After says when to come back",
         .advice = "more concurrency, or less work for each request" },
     [ERROR_OVERLOADED] = { "overloaded", "The service has too many requests waiting.", 503,
         BY_CLIENT | BY_ANY_TENANT | BY_OPERATOR | BY_HOST, 0,

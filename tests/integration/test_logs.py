@@ -96,7 +96,7 @@ def test_auto_is_human_on_a_terminal(folder):
     seen = b""
     try:
         end = time.monotonic() + 20
-        while b"listening" not in seen and time.monotonic() < end:
+        while b"is ready" not in seen and time.monotonic() < end:
             if select.select([master], [], [], 1)[0]:
                 seen += os.read(master, 65536)
         assert re.search(rb"Z skepd info: listening on 127", seen), seen
