@@ -678,7 +678,7 @@ static int set_common(struct fetch *fetch)
     SET(CURLOPT_PRIVATE, fetch);
     SET(CURLOPT_ERRORBUFFER, fetch->error);
     SET(CURLOPT_NOSIGNAL, 1L);
-    /* Nothing but what the frame says: no proxy, no netrc, no other protocol, no redirect, no cookie, no name of
+    /* The frame alone says what is done: no proxy, no netrc, no other protocol, no redirect, no cookie, no name of
      * libcurl's own. */
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
