@@ -23,6 +23,9 @@ static const char source[] =
     "    const stream = new ReadableStream({ start(c) { c.enqueue(new Uint8Array(1)); c.close(); } "
     "});\n"
     "    await new Response(stream.pipeThrough(new TransformStream())).text();\n"
+    "    const form = new FormData();\n"
+    "    form.append('a', new File([new DOMException('b').code], 'c'));\n"
+    "    await new Response(form).formData();\n"
     "    const url = new URL(request.url);\n"
     "    return new Response(url.pathname + url.searchParams.get('q'), { headers: { a: 'b' } });\n"
     "} };\n";

@@ -79,6 +79,7 @@ export class Host {
     #running = 0;
     #frame;
     #makeArray;
+    #parts; // name to the function that evaluates it
     #decoders = [undefined];
     #makeBytes;
     #places;
@@ -102,6 +103,8 @@ export class Host {
                 });
             }`, sandbox);
         }
+        // At once, because node runs microtasks after each script.
+        this.#parts = new Map([...parts].map(([name, script]) => [name, script.runInContext(sandbox)]));
         this.natives = this.#natives();
         sandbox.__skep = this.natives;
         bundle.runInContext(sandbox);
@@ -236,7 +239,7 @@ export class Host {
                 this.cryptoNatives.push(natives, ...Object.values(natives));
                 return natives;
             },
-            part: (name) => parts.get(name).runInContext(this.context),
+            part: (name) => this.#parts.get(name),
             openCompress: () => {
                 const natives = this.#compress();
                 this.cryptoNatives.push(natives, ...Object.values(natives));

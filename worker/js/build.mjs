@@ -64,51 +64,95 @@ const interfaceNames = {
 // folder costs an isolate nothing: it is a script of its own, a "part" behind the main script (see
 // snapshot.h of worker/v8), to which all that it imports from outside of its folder is handed over.
 // A tenant may have replaced every global by then: those of src/lib/captured.js that the code names are handed over too.
+// One array has all that lazy folders import from these files: each variable of the main script that a function of it uses has a name in
+// V8's tables, and a place in each isolate.
+const constantFiles = ["src/lib/captured.js", "src/native.js", "src/platform.js", "src/primordials.js", "src/webidl.js"];
 const parts = new Map(); // name to text
+const handed = new Map(); // folder to [file, name] of each thing that is handed over to it
+const constants = []; // those of them that are in the array
 const lazyFolders = {
     name: "skep-lazy",
     setup(build) {
         build.onResolve({ filter: /^lazy:/ }, (args) => ({
-            path: path.resolve(args.resolveDir, args.path.slice("lazy:".length)), namespace: "lazy",
+            path: path.relative(here, path.resolve(args.resolveDir, args.path.slice("lazy:".length))), namespace: "lazy",
         }));
-        build.onLoad({ filter: /.*/, namespace: "lazy" }, async (args) => {
-            const shared = []; // [file, name] of what is handed over
-            const folder = path.dirname(args.path);
-            const { outputFiles } = await esbuild({
-                ...options, banner: {}, lineLimit: 0, write: false, entryPoints: [args.path],
-                inject: ["src/lib/absent_globals.js"],
-                define: captured,
-                plugins: [sharedModules(folder), replacements],
+        build.onResolve({ filter: /^constants$/, namespace: "lazy" }, () => ({ path: "constants", namespace: "constants" }));
+        build.onLoad({ filter: /.*/, namespace: "lazy" }, (args) => {
+            const name = path.basename(path.dirname(args.path));
+            const imports = [];
+            const values = handed.get(name).map(([file, value], i) => {
+                const place = constants.findIndex(([of, constant]) => of === file && constant === value);
+                if (place !== -1) {
+                    return `constants[${place}]`;
+                }
+                imports.push(`import { ${value} as shared${i} } from ${JSON.stringify(`./${file}`)};\n`);
+                return `shared${i}`;
             });
-            const code = outputFiles[0].text.replace(/handedOver\("([^"]+)",\s*"([^"]+)"\)/g, (_, file, name) =>
-                `handedOver[${shared.push([file, name]) - 1}]`);
-            // Libraries assign to their exports: no setter of a tenant's Object.prototype is to get these.
-            const open = "{exports:{}}";
-            const closed = code.replaceAll(open, "{__proto__:null,exports:{__proto__:null}}");
-            if (closed === code && code.includes("__commonJS")) {
-                throw new Error(`esbuild has no ${open} any more`);
-            }
-            const capturedFile = path.join(here, "src/lib/captured.js");
-            const globals = (await exportsOf(capturedFile))
-                .filter((name) => new RegExp(`(?<![.$\\w])${name}\\b`).test(closed))
-                .map((name) => `const ${name}=handedOver[${shared.push([capturedFile, name]) - 1}];`).join("");
-            const name = path.basename(folder);
-            parts.set(name, `(function(handedOver,provide){"use strict";${globals}${closed}})`);
-            const imports = shared.map(([file, name], i) =>
-                `import { ${name} as shared${i} } from ${JSON.stringify(file)};\n`);
-            const nativeFile = JSON.stringify(path.join(here, "src/native.js"));
             return {
-                contents: `import { part } from ${nativeFile};
+                contents: `import { part } from "./src/native.js";
+import { constants } from "constants";
 ${imports.join("")}export const load = () => {
 let provided;
-part(${JSON.stringify(name)})([${shared.map((_, i) => `shared${i}`)}], (value) => { provided = value; });
+part(${JSON.stringify(name)})([${values}], (value) => { provided = value; });
 return provided;
 };`,
                 resolveDir: here, loader: "js",
             };
         });
+        build.onLoad({ filter: /.*/, namespace: "constants" }, () => ({
+            contents: `${constants.map(([file, name], i) => `import { ${name} as constant${i} } from ${JSON.stringify(`./${file}`)};\n`).join("")}
+export const constants = [${constants.map((_, i) => `constant${i}`)}];`,
+            resolveDir: here, loader: "js",
+        }));
     },
 };
+
+// Makes the part of a lazy folder. file: what provides it, from here
+async function makePart(file) {
+    const shared = [];
+    const folder = path.join(here, path.dirname(file));
+    const { outputFiles } = await esbuild({
+        ...options, banner: {}, lineLimit: 0, write: false, entryPoints: [file],
+        inject: ["src/lib/absent_globals.js"],
+        define: captured,
+        plugins: [sharedModules(folder), replacements],
+    });
+    const code = outputFiles[0].text.replace(/handedOver\("([^"]+)",\s*"([^"]+)"\)/g, (_, from, name) =>
+        `handedOver[${shared.push([from, name]) - 1}]`);
+    // Libraries assign to their exports: no setter of a tenant's Object.prototype is to get these.
+    const open = "{exports:{}}";
+    const closed = code.replaceAll(open, "{__proto__:null,exports:{__proto__:null}}");
+    if (closed === code && code.includes("__commonJS")) {
+        throw new Error(`esbuild has no ${open} any more`);
+    }
+    const [capturedFile] = constantFiles;
+    const globals = (await exportsOf(path.join(here, capturedFile)))
+        .filter((name) => new RegExp(`(?<![.$\\w])${name}\\b`).test(closed))
+        .map((name) => `const ${name}=handedOver[${shared.push([capturedFile, name]) - 1}];`).join("");
+    const name = path.basename(folder);
+    parts.set(name, `(function(handedOver,provide){"use strict";${globals}${closed}})`);
+    handed.set(name, shared);
+}
+
+// Makes the parts of all folders that a file of src/ imports as "lazy:".
+async function makeParts() {
+    for (const file of (await readdir(path.join(here, "src"))).sort()) {
+        if (!file.endsWith(".js")) {
+            continue;
+        }
+        const code = await readFile(path.join(here, "src", file), "utf8");
+        for (const [, lazy] of code.matchAll(/^import .* from "lazy:\.\/([^"]+)";$/gm)) {
+            await makePart(`src/${lazy}`);
+        }
+    }
+    const seen = new Set();
+    for (const [file, name] of [...handed.values()].flat()) {
+        if (constantFiles.includes(file) && !seen.has(`${file} ${name}`)) {
+            seen.add(`${file} ${name}`);
+            constants.push([file, name]);
+        }
+    }
+}
 
 async function exportsOf(file) {
     const { metafile } = await esbuild({
@@ -125,10 +169,10 @@ const sharedModules = (folder) => ({
             const file = path.resolve(args.resolveDir, args.path);
             const isShared = file.startsWith(path.join(here, "src", path.sep)) &&
                 !file.startsWith(folder + path.sep) && args.kind !== "entry-point";
-            return isShared ? { path: file, namespace: "shared" } : undefined;
+            return isShared ? { path: path.relative(here, file), namespace: "shared" } : undefined;
         });
         build.onLoad({ filter: /.*/, namespace: "shared" }, async (args) => {
-            const names = await exportsOf(args.path);
+            const names = await exportsOf(path.join(here, args.path));
             return {
                 contents: names.map((name) => `export const ${name} = /* @__PURE__ */ handedOver(${
                     JSON.stringify(args.path)}, "${name}");`).join("\n"),
@@ -158,10 +202,10 @@ const inspectBounds = [
 
 // Where the streams are as the standard has become, or what src/streams.js needs besides: package-lock.json pins that text, too.
 const streamsImports = [
-    ["Queue as v", "lib/stream_queue.js"],
+    ["Queue as v", "streams/queue.js"],
     // The library looks these up when it is evaluated, and at run time: a tenant may have replaced them by then.
     ["AbortController", "abort.js"],
-    ["DOMException", "dom_exception.js"],
+    ["domExceptionLibrary", "dom_exception.js"],
     ["PromiseReject as s, PromiseResolve as i, PromiseThen as a", "primordials.js"],
 ];
 const streamsPatches = [
@@ -172,7 +216,7 @@ const streamsPatches = [
     ['"Invalid readableType specified"', '"First parameter has a member \'readableType\', which a TransformStream may not have."'],
     ['"Invalid writableType specified"', '"First parameter has a member \'writableType\', which a TransformStream may not have."'],
     ['"Invalid highWaterMark"', '"highWaterMark is no number from 0 on."'],
-    ["const e=null==dr?void 0:dr.DOMException", "const e=DOMException"],
+    ["const e=null==dr?void 0:dr.DOMException", "const e=domExceptionLibrary().DOMException"],
     ['if("function"==typeof queueMicrotask)y=queueMicrotask;else', "if(true)"],
     [",i=Promise.resolve.bind(n),a=Promise.prototype.then,s=Promise.reject.bind(n),l=i", ",l=i"],
     [/class v\{constructor\(\)\{this\._cursor=0,.*?\}\}(?=const w=)/, ""],
@@ -271,6 +315,7 @@ async function checkNames() {
 
 try {
     await checkNames();
+    await makeParts();
     await esbuild({
         ...options,
         minifyIdentifiers: true, // V8 keeps the names of variables; interfaces get theirs by defineInterface()

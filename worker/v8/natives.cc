@@ -798,11 +798,10 @@ v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> c
     for (const Native &native : natives) {
         v8::Local<v8::FunctionTemplate> made = v8::FunctionTemplate::New(
             v8, native.callback, {}, {}, 0, v8::ConstructorBehavior::kThrow);
-        v8::Local<v8::String> name = literal(v8, native.name);
-        made->SetClassName(name);
         v8::Local<v8::Function> function;
+        // The functions have no names: each would be one more string in each isolate.
         if (!made->GetFunction(context).ToLocal(&function) ||
-            object->CreateDataProperty(context, name, function).IsNothing())
+            object->CreateDataProperty(context, literal(v8, native.name), function).IsNothing())
             return {};
     }
     return object;

@@ -5,7 +5,7 @@ import {
     Set, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeForEach, SetPrototypeGetSize, TypeError,
     isObject, newList,
 } from "./primordials.js";
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { createEvent } from "./event.js";
 import {
     EventTarget, defineHandler, dispatch, removeListener, targetListeners,
@@ -69,7 +69,7 @@ export class AbortSignal extends EventTarget {
         const signal = new AbortSignal(internal);
         startTimer(milliseconds, false, () => {
             abortSignal(signal,
-                new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+                domException("The operation was aborted due to timeout", "TimeoutError"));
         });
         return signal;
     }
@@ -195,7 +195,7 @@ export class AbortSignal extends EventTarget {
 }
 
 function abortError() {
-    return new DOMException("This operation was aborted", "AbortError");
+    return domException("This operation was aborted", "AbortError");
 }
 
 function runAbortSteps(signal) {

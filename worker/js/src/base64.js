@@ -4,12 +4,12 @@
 import { load } from "lazy:./base64/main.js";
 import { atob, btoa, lazy } from "./native.js";
 import { ObjectDefineProperty, Uint8Array } from "./primordials.js";
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { requireArguments, toText } from "./webidl.js";
 
 function checked(result, message) {
     if (result === undefined) {
-        throw new DOMException(message, "InvalidCharacterError");
+        throw domException(message, "InvalidCharacterError");
     }
     return result;
 }

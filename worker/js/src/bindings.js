@@ -14,7 +14,7 @@ import { abortReason, isAborted, offAbort, onAbort } from "./abort.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { NO_BYTES, viewBytes } from "./bytes.js";
 import { currentCall, findCall, setCurrent } from "./current.js";
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { IncomingBody } from "./incoming_body.js";
 import {
     Request, requestBody, requestList, requestMethod, requestSignal, requestUrl,
@@ -70,7 +70,7 @@ function leave(exchange) {
     if (exchange.reader !== undefined) {
         const { reader } = exchange;
         exchange.reader = undefined;
-        const reason = new DOMException("The call is over", "AbortError");
+        const reason = domException("The call is over", "AbortError");
         PromisePrototypeThen(cancelReader(reader, reason), undefined, () => {});
     }
 }
@@ -287,7 +287,7 @@ export function onCallCredit(request, id, credit) {
 export function onCallFailed(request, id, isLimit, message) {
     const exchange = find(request, id);
     if (exchange !== undefined) {
-        fail(exchange, isLimit ? new DOMException(message, "QuotaExceededError") :
+        fail(exchange, isLimit ? domException(message, "QuotaExceededError") :
             new TypeError(`The call has failed: ${message}`));
     }
 }

@@ -11,9 +11,8 @@ import {
 } from "./primordials.js";
 import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
 import { decodeUtf8 } from "./encoding.js";
-import { isFormData } from "./form_data.js";
-import { mimeOfList, serializeMime } from "./mime.js";
-import { encodeMultipart, parseMultipart, parseUrlEncoded } from "./multipart.js";
+import { formLibrary, isFormData } from "./form.js";
+import { mimeLibrary } from "./mime.js";
 import {
     cancelReader, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
     isReadableStream, newReadableStream, newTransformStream, pipeThrough, read, readAll, tee,
@@ -79,7 +78,7 @@ export function extractBody(object) {
             return new Body(blobBytes(object), undefined, undefined);
         }
         if (isFormData(object)) {
-            const { bytes, type } = encodeMultipart(object);
+            const { bytes, type } = formLibrary().encodeMultipart(object);
             extractedType = type;
             return ownBody(bytes);
         }
@@ -255,10 +254,10 @@ function toForm(content, mime) {
     if (mime !== null && mime.essence === "multipart/form-data") {
         const boundary = MapPrototypeGet(mime.parameters, "boundary");
         if (boundary !== undefined) {
-            return parseMultipart(toBytes(content), boundary);
+            return formLibrary().parseMultipart(toBytes(content), boundary);
         }
     } else if (mime !== null && mime.essence === "application/x-www-form-urlencoded") {
-        return parseUrlEncoded(typeof content === "string" ? content : utf8Decode(content, false));
+        return formLibrary().parseUrlEncoded(typeof content === "string" ? content : utf8Decode(content, false));
     }
     throw new TypeError("The content-type of the body is no form type.");
 }
@@ -291,6 +290,7 @@ export function mixInBody(constructor, bodyOf, listOf) {
         },
         blob() {
             return consumeAs(this, (content) => {
+                const { mimeOfList, serializeMime } = mimeLibrary();
                 const mime = mimeOfList(listOf(this));
                 return blobOf(toBytes(content), mime === null ? "" : serializeMime(mime));
             });
@@ -299,7 +299,7 @@ export function mixInBody(constructor, bodyOf, listOf) {
             return consumeAs(this, toOwnBytes);
         },
         formData() {
-            return consumeAs(this, (content) => toForm(content, mimeOfList(listOf(this))));
+            return consumeAs(this, (content) => toForm(content, mimeLibrary().mimeOfList(listOf(this))));
         },
         json() {
             return consumeAs(this, (content, isOwn) => JSONParse(toText(content, isOwn)));

@@ -14,7 +14,7 @@ import { addBindings, failCalls } from "./bindings.js";
 import { NO_BYTES, viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
 import { addCall, findCall, forgetCurrent, removeCall, setCurrent } from "./current.js";
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { createFetchEvent, givenAnswer, wasAnswered } from "./fetch_event.js";
 import { dispatchToScope, findFetchListener } from "./global_scope.js";
 import { listAppend, listGet, listHas } from "./headers.js";
@@ -378,7 +378,7 @@ function answer(call, response, isGood) {
                 send(call);
                 return;
             }
-            cancelQuietly(call, new DOMException("HEAD has no response body", "AbortError"));
+            cancelQuietly(call, domException("HEAD has no response body", "AbortError"));
         }
     } catch (error) {
         finish(call, BAD_RESPONSE, describeError(error));
@@ -532,8 +532,8 @@ export function onCancel(id, reason) {
     call.lingers = true; // listeners, and tasks that follow from them, may set timers; the worker
                          // forgets the request
     const error = reason === "wall_request" ?
-        new DOMException("The request took longer than it may", "TimeoutError") :
-        new DOMException(`The request was cancelled: ${reason}`, "AbortError");
+        domException("The request took longer than it may", "TimeoutError") :
+        domException(`The request was cancelled: ${reason}`, "AbortError");
     try {
         call.incoming?.fail(error);
         failCalls(call, error);

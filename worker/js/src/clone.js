@@ -2,7 +2,7 @@
 //
 // structuredClone (HTML), and the same for messages within the isolate: a value and what is transferred with it. V8 clones the
 // values of the language, platform.js has the platform's objects.
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { nativeStructuredClone } from "./native.js";
 import { cloneRow, interfaceName } from "./platform.js";
 import {
@@ -10,7 +10,7 @@ import {
 } from "./primordials.js";
 import { forEachOf, iteratorMethod, requireArguments, toDictionary } from "./webidl.js";
 
-const failure = (message) => new DOMException(message, "DataCloneError");
+const failure = (message) => domException(message, "DataCloneError");
 
 // Answers the native about an object: a clone of a platform object, or undefined for an object of the language.
 function describe(object) {

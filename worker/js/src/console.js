@@ -4,7 +4,7 @@
 // 8 KiB is cut.
 import { log } from "./native.js";
 import {
-    Error, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
+    ErrorCaptureStackTrace, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
     ObjectCreate, ObjectDefineProperty, ObjectKeys, StringPrototypeIncludes,
     StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolToStringTag, isObject,
@@ -17,8 +17,6 @@ const DEBUG = 0;
 const INFO = 1;
 const WARN = 2;
 const ERROR = 3;
-
-const { captureStackTrace } = Error;
 
 let indent = "";
 let counts;
@@ -106,7 +104,7 @@ const methods = {
     },
     trace(...data) {
         const holder = ObjectCreate(null);
-        captureStackTrace(holder, methods.trace);
+        ErrorCaptureStackTrace(holder, methods.trace);
         const text = format(data);
         const stack = cut(`${holder.stack}`);
         const lines = StringPrototypeSlice(stack, StringPrototypeIndexOf(stack, "\n") + 1);

@@ -3,7 +3,7 @@
 // TextEncoder and TextDecoder (Encoding standard). The decoders are natives: one that is in the middle of a sequence is a number.
 import { decode, findEncoding, utf8Decode, utf8Encode, utf8EncodeInto } from "./native.js";
 import {
-    MathFloor, RangeError, StringPrototypeSlice, TypeError, Uint8Array, isUint8Array,
+    MathFloor, ObjectGetOwnPropertyDescriptor, RangeError, StringPrototypeSlice, TypeError, Uint8Array, isUint8Array, uncurryThis,
 } from "./primordials.js";
 import {
     defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary, toText,
@@ -128,6 +128,14 @@ export class TextDecoder {
     }
 }
 defineInterface(TextDecoder, "TextDecoder");
+
+const getter = (name) => uncurryThis(ObjectGetOwnPropertyDescriptor(TextDecoder.prototype, name).get);
+
+// For TextDecoderStream: the members of TextDecoder as they were before a tenant could change them.
+export const decoderFunctions = {
+    __proto__: null, decode: uncurryThis(TextDecoder.prototype.decode), encodingOf: getter("encoding"), fatalOf: getter("fatal"),
+    ignoreBOMOf: getter("ignoreBOM"),
+};
 
 // Decodes as "UTF-8 decode" of the standard: without the byte order mark, bad bytes become U+FFFD.
 export function decodeUtf8(bytes) {

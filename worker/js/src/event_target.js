@@ -6,7 +6,7 @@ import {
     FunctionPrototypeCall, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError,
     closeClass, isObject, newList,
 } from "./primordials.js";
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { cancel, errorDetails, eventState, isErrorEvent, isEvent } from "./event.js";
 import { defineInterface, illegalInvocation, requireArguments, toText } from "./webidl.js";
 
@@ -181,7 +181,7 @@ function dispatchUntrusted(target, event) {
     }
     const state = eventState(event);
     if (state.dispatching || !state.initialized) {
-        throw new DOMException("The event is already being dispatched.", "InvalidStateError");
+        throw domException("The event is already being dispatched.", "InvalidStateError");
     }
     state.trusted = false;
     return dispatch(target, event);

@@ -9,8 +9,8 @@ import { abortReason, isAborted } from "./abort.js";
 import { blobBytes, blobType } from "./blob.js";
 import { Body, cancelBody } from "./body.js";
 import { viewBytes } from "./bytes.js";
-import { parseDataUrl } from "./data_url.js";
 import { listAppend, listGet } from "./headers.js";
+import { mimeLibrary } from "./mime.js";
 import {
     Request, requestBody, requestList, requestMethod, requestObject, requestSignal, requestUrl,
 } from "./request.js";
@@ -66,7 +66,7 @@ function fetchBlob(request, url) {
 }
 
 function fetchData(request, url) {
-    const data = parseDataUrl(url);
+    const data = mimeLibrary().parseDataUrl(url);
     if (data === undefined) {
         throw failed(url, "the data: URL is malformed");
     }

@@ -3,7 +3,7 @@
 // ExtendableEvent and FetchEvent (Service Workers). An event of skep's own belongs to a call of
 // calls.js; one that a tenant makes belongs to none, and can neither answer nor extend a request.
 import { TypeError, isObject } from "./primordials.js";
-import { DOMException } from "./dom_exception.js";
+import { domException } from "./dom_exception.js";
 import { Event, eventState, trustedEvents } from "./event.js";
 import { warnPassThrough } from "./pass_through.js";
 import { isRequest } from "./request.js";
@@ -14,7 +14,7 @@ export let createFetchEvent;
 export let wasAnswered; // respondWith was called
 export let givenAnswer; // with what: a Response, or a promise of one
 
-const invalidState = (message) => new DOMException(message, "InvalidStateError");
+const invalidState = (message) => domException(message, "InvalidStateError");
 
 export class ExtendableEvent extends Event {
     #call; // undefined if a tenant has made the event

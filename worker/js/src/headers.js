@@ -4,10 +4,10 @@
 // "response" forbid nothing: a server has to read and set Cookie, Host, Set-Cookie and the like.
 import {
     ArrayPrototypeSort, ObjectDefineProperty,
-    StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError,
+    StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError,
     Uint8Array, isObject, newList,
 } from "./primordials.js";
-import { isPrivilegedName, isSafelisted, isSafelistedName } from "./no_cors.js";
+import { mimeLibrary } from "./mime.js";
 import {
     defineInterface, defineIterable, forEachOf, forEachOwn, iteratorMethod, requireArguments,
     toByteString,
@@ -40,23 +40,31 @@ export function isToken(string) {
 }
 
 // Names that code mostly uses, in both ways of writing them, and their lower case: a look in a table is shorter than one at each character.
-const known = { __proto__: null };
-for (const name of [
-    "Accept", "Accept-Encoding", "Accept-Language", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
-    "Access-Control-Allow-Origin", "Authorization", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language",
-    "Content-Length", "Content-Security-Policy", "Content-Type", "Cookie", "ETag", "Expires", "Host", "If-Modified-Since", "If-None-Match",
-    "Last-Modified", "Link", "Location", "Origin", "Range", "Referer", "Retry-After", "Server-Timing", "Set-Cookie",
-    "Strict-Transport-Security", "User-Agent", "Vary", "X-Content-Type-Options", "X-Forwarded-For", "X-Frame-Options", "X-Request-Id",
-]) {
-    const lower = StringPrototypeToLowerCase(name);
-    known[name] = lower;
-    known[lower] = lower;
-}
+// The table is made at first use, out of one text, because an isolate whose code has no use for it shall not have its strings.
+const KNOWN = "Accept Accept-Encoding Accept-Language Access-Control-Allow-Headers Access-Control-Allow-Methods " +
+    "Access-Control-Allow-Origin Authorization Cache-Control Content-Disposition Content-Encoding Content-Language Content-Length " +
+    "Content-Security-Policy Content-Type Cookie ETag Expires Host If-Modified-Since If-None-Match Last-Modified Link Location Origin Range " +
+    "Referer Retry-After Server-Timing Set-Cookie Strict-Transport-Security User-Agent Vary X-Content-Type-Options X-Forwarded-For " +
+    "X-Frame-Options X-Request-Id ";
 const KNOWN_MAX = 32;
+let known;
+
+function makeKnown() {
+    const table = { __proto__: null };
+    for (let at = 0; at < KNOWN.length;) {
+        const end = StringPrototypeIndexOf(KNOWN, " ", at);
+        const name = StringPrototypeSlice(KNOWN, at, end);
+        const lower = StringPrototypeToLowerCase(name);
+        table[name] = lower;
+        table[lower] = lower;
+        at = end + 1;
+    }
+    return table;
+}
 
 // Returns the name in lower case. Throws TypeError if it is not a header name.
 function normalizeName(name) {
-    const lower = name.length <= KNOWN_MAX ? known[name] : undefined;
+    const lower = name.length <= KNOWN_MAX ? (known ??= makeKnown())[name] : undefined;
     if (lower !== undefined) {
         return lower;
     }
@@ -187,7 +195,7 @@ export function listFromHead(head, nFirst) {
 function appendGuarded(list, name, value, guard) {
     if (guard === NO_CORS) {
         const before = listGet(list, name);
-        if (!isSafelisted(name, before === null ? value : `${before}, ${value}`)) {
+        if (!mimeLibrary().isSafelisted(name, before === null ? value : `${before}, ${value}`)) {
             return;
         }
     }
@@ -285,8 +293,11 @@ export class Headers {
         requireArguments(arguments.length, 1, "Headers.delete");
         name = normalizeName(toByteString(name, "Headers.delete: the name"));
         this.#change();
-        if (this.#guard === NO_CORS && !isSafelistedName(name) && !isPrivilegedName(name)) {
-            return;
+        if (this.#guard === NO_CORS) {
+            const { isPrivilegedName, isSafelistedName } = mimeLibrary();
+            if (!isSafelistedName(name) && !isPrivilegedName(name)) {
+                return;
+            }
         }
         listDelete(list, name);
         this.#dropPrivileged();
@@ -325,7 +336,7 @@ export class Headers {
         value = normalizeValue(toByteString(value, "Headers.set: the value", name));
         name = normalizeName(name);
         this.#change();
-        if (this.#guard === NO_CORS && !isSafelisted(name, value)) {
+        if (this.#guard === NO_CORS && !mimeLibrary().isSafelisted(name, value)) {
             return;
         }
         listSet(list, name, value);

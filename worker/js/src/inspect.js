@@ -10,7 +10,7 @@ import { missingAdvice } from "./missing.js";
 import { MAX_TEXT, bigIntText, symbolText } from "./inspect_text.js";
 import { mapText } from "./source_maps.js";
 import {
-    ArrayIsArray, Error, FunctionPrototypeApply, FunctionPrototypeCall, MathMin, ObjectDefineProperty, ReflectGetOwnPropertyDescriptor,
+    ArrayIsArray, Error, ErrorCaptureStackTrace, FunctionPrototypeApply, FunctionPrototypeCall, MathMin, ObjectDefineProperty, ReflectGetOwnPropertyDescriptor,
     RegExpPrototypeExec, StringPrototypeCharCodeAt,
     StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolPrototypeToString, isObject, newList,
@@ -24,8 +24,6 @@ const MAX_ERRORS = 5;
 const OPTIONS = ["showHidden", "depth", "colors", "customInspect", "showProxy", "maxArrayLength",
     "maxStringLength", "breakLength", "compact", "sorted", "getters", "numericSeparator"];
 const OWN_FRAME = "skep:js:"; // name of this script in skep-mksnapshot
-
-const { captureStackTrace } = Error;
 
 let library;
 
@@ -191,7 +189,7 @@ export function placeOf(error) {
     let stack = quietStack(error);
     let message = isObject(error) ? "an object that is no Error" : inspect(error);
     if (stack === "") {
-        captureStackTrace(holder, placeOf);
+        ErrorCaptureStackTrace(holder, placeOf);
         stack = `${holder.stack}`;
     } else {
         const frames = StringPrototypeIndexOf(stack, "\n    at ");

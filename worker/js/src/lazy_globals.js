@@ -10,6 +10,9 @@ import { load as loadRewriter } from "lazy:./rewriter/main.js";
 import { load as loadScheduler } from "lazy:./scheduler/main.js";
 import { load as loadUrlPattern } from "lazy:./url_pattern/main.js";
 import { cryptoLibrary, subtleLibrary } from "./crypto.js";
+import { domExceptionLibrary } from "./dom_exception.js";
+import { encodingStreamLibrary } from "./encoding_streams.js";
+import { formLibrary } from "./form.js";
 import { timeline } from "./globals.js";
 import { lazy } from "./native.js";
 import { ObjectKeys } from "./primordials.js";
@@ -34,8 +37,10 @@ const libraries = {
     CountQueuingStrategy: streamLibrary,
     Crypto: cryptoLibrary,
     CryptoKey: subtleLibrary,
+    DOMException: domExceptionLibrary,
     DecompressionStream: compressionLibrary,
     DigestStream: subtleLibrary, // a property of crypto
+    FormData: formLibrary,
     HTMLRewriter: loadRewriter,
     MessageChannel: messagingLibrary,
     MessageEvent: messagingLibrary,
@@ -57,6 +62,8 @@ const libraries = {
     TaskController: schedulerLibrary,
     TaskPriorityChangeEvent: schedulerLibrary,
     TaskSignal: schedulerLibrary,
+    TextDecoderStream: encodingStreamLibrary,
+    TextEncoderStream: encodingStreamLibrary,
     TransformStream: streamLibrary,
     TransformStreamDefaultController: streamLibrary,
     URL: urlLibrary,

@@ -14,14 +14,11 @@ import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./c
 import { cloneFunctions } from "./clone.js";
 import { console } from "./console.js";
 import { defineCrypto } from "./crypto.js";
-import { DOMException } from "./dom_exception.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
-import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
 import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
 import { EventTarget, setEventTargetHooks } from "./event_target.js";
 import { ExtendableEvent, FetchEvent } from "./fetch_event.js";
 import { fetchFunctions } from "./fetch.js";
-import { FormData } from "./form_data.js";
 import { defineFunctionText } from "./function_text.js";
 import { defineScope } from "./global_scope.js";
 import {
@@ -53,9 +50,9 @@ setEventTargetHooks({
 });
 
 define({
-    AbortController, AbortSignal, Blob, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
-    ExtendableEvent, FetchEvent, File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
-    TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, console,
+    AbortController, AbortSignal, Blob, CustomEvent, ErrorEvent, Event, EventTarget,
+    ExtendableEvent, FetchEvent, File, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
+    TextDecoder, TextEncoder, console,
 }, false);
 define({ navigator, performance, self: globalThis }, true);
 define(base64Functions, true);

@@ -38,6 +38,8 @@ export const {
     ownKeys: ReflectOwnKeys,
 } = Reflect;
 
+export const { captureStackTrace: ErrorCaptureStackTrace } = Error;
+
 export const DateNow = Date.now;
 
 export const ArrayIsArray = Array.isArray;

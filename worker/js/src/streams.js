@@ -20,28 +20,14 @@ export const newTransformStream = (transformer) => new (streamLibrary().Transfor
 
 export const cancelReader = late("cancelReader");
 export const closeBytes = late("closeBytes");
-export const closeChunks = late("closeChunks");
 export const enqueueBytes = late("enqueueBytes");
-export const enqueueChunk = late("enqueueChunk");
-export const enqueueTransform = late("enqueueTransform");
 export const errorBytes = late("errorBytes");
-export const errorChunks = late("errorChunks");
-export const errorWritable = late("errorWritable");
 export const getReader = late("getReader");
-export const getWriter = late("getWriter");
 export const isLocked = late("isLocked");
-export const isWriterLocked = late("isWriterLocked");
 export const pipeThrough = late("pipeThrough");
 export const read = late("read");
 export const readAll = late("readAll");
-export const readableOf = late("readableOf");
 export const tee = late("tee");
-export const writableOf = late("writableOf");
-export const writerAbort = late("writerAbort");
-export const writerClose = late("writerClose");
-export const writerClosed = late("writerClosed");
-export const writerReady = late("writerReady");
-export const writerWrite = late("writerWrite");
 
 // Before the library is there, no value is a stream.
 export const isReadableStream = (value) => library !== undefined && library.isReadableStream(value);

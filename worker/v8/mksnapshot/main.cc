@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// skep-mksnapshot BUNDLE.js REWRITER.wasm OUT.blob: evaluates the JS layer and writes the startup snapshot that
-// the worker carries, with the code of HTMLRewriter behind it. Build-time tool; runs no tenant code.
+// skep-mksnapshot BUNDLE.js REWRITER.wasm OUT.blob [V8-FLAG...]: evaluates the JS layer and writes the startup snapshot that
+// the worker carries, with the code of HTMLRewriter behind it. Build-time tool; runs no tenant code. V8's flags
+// --serialization-statistics and --trace-serializer show what is in the snapshot.
 #include "proto/head.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
@@ -291,8 +292,8 @@ std::string read_file(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: skep-mksnapshot BUNDLE.js REWRITER.wasm OUT.blob\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: skep-mksnapshot BUNDLE.js REWRITER.wasm OUT.blob [V8-FLAG...]\n");
         return 2;
     }
     static std::string bundle = read_file(argv[1]);
@@ -311,6 +312,8 @@ int main(int argc, char **argv)
         .on_fatal_heap = nullptr,
     };
     v8::V8::SetFlagsFromString("--no-flush-bytecode");
+    for (int i = 4; i < argc; i++)
+        v8::V8::SetFlagsFromString(argv[i]);
     int r = platform_start(&options);
     if (r < 0)
         die(std::string("cannot start V8: ") + strerror(-r));

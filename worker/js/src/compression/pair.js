@@ -7,13 +7,13 @@ import { nativeCopyBytes, openCompress } from "../native.js";
 import {
     Promise, TypeError, TypedArrayPrototypeGetByteLength, Uint8Array, bytesOf, closeClass,
 } from "../primordials.js";
-import {
-    closeChunks, enqueueChunk, errorChunks, errorWritable, streamLibrary,
-} from "../streams.js";
+import { streamLibrary } from "../streams.js";
 import { viewBytes } from "../bytes.js";
 import { isBufferSource, isResizable } from "../webidl.js";
 
-const { ReadableStream, WritableStream } = streamLibrary();
+const {
+    ReadableStream, WritableStream, closeChunks, enqueueChunk, errorChunks, errorWritable,
+} = streamLibrary();
 const { compressFree, compressNew, compressStep } = openCompress();
 
 // enum compress_state

@@ -2,7 +2,7 @@
 //
 // The object crypto: random values, and a getter for subtle. Evaluated when a tenant first looks at it. provide(): build.mjs.
 import { subtleLibrary } from "../crypto.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { lazy, openCrypto } from "../native.js";
 import {
     ArrayBufferIsView, Symbol, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetTag, bytesOf,
@@ -40,7 +40,7 @@ const Crypto = class Crypto {
             throw new TypeError("getRandomValues: parameter 1 is backed by a buffer that is resizable or shared.");
         }
         if (INTEGERS[TypedArrayPrototypeGetTag(array)] !== true) {
-            throw new DOMException("Random values are for arrays of integers.", "TypeMismatchError");
+            throw domException("Random values are for arrays of integers.", "TypeMismatchError");
         }
         if (TypedArrayPrototypeGetByteLength(array) > MAX_RANDOM_BYTES) {
             const { QuotaExceededError } = subtleLibrary();

@@ -2,9 +2,8 @@
 //
 // The platform's own objects in a log: their attributes, or their entries, in place of an empty object. Only getters of this
 // layer are called, on objects that have what they ask for: never code of a tenant.
-import { formEntries, isFormData } from "../form_data.js";
+import { formLibrary, isFormData } from "../form.js";
 import { headersList, isHeaders, listGet } from "../headers.js";
-import { parseUrlEncoded } from "../multipart.js";
 import { functionText, promiseState } from "../native.js";
 import { interfaceName } from "../platform.js";
 import {
@@ -93,7 +92,7 @@ function entriesOf(object) {
     if (params === undefined && !isFormData(object)) {
         return undefined;
     }
-    const list = formEntries(params === undefined ? object : parseUrlEncoded(params));
+    const list = formLibrary().formEntries(params === undefined ? object : formLibrary().parseUrlEncoded(params));
     for (let i = 0; i < list.length && left > 0; i++) {
         each(list[i][0], list[i][1]);
     }

@@ -3,7 +3,7 @@
 // BroadcastChannel (HTML) within the isolate. A channel that a request has made ends with that request.
 import { cloneWithTransfer } from "../clone.js";
 import { currentCall } from "../current.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { EventTarget, defineHandler, dispatch, targetListeners } from "../event_target.js";
 import { isObject, newList } from "../primordials.js";
 import { queueTask } from "../tasks.js";
@@ -37,7 +37,7 @@ const BroadcastChannel = class BroadcastChannel extends EventTarget {
         const name = this.#name;
         requireArguments(arguments.length, 1, "BroadcastChannel.postMessage");
         if (this.#isClosed) {
-            throw new DOMException("The channel is closed.", "InvalidStateError");
+            throw domException("The channel is closed.", "InvalidStateError");
         }
         const { value } = cloneWithTransfer(message, undefined);
         sweep();

@@ -4,7 +4,7 @@
 // request that has posted it, and is handled on its account. Messages that come before the port is started wait with its end; of
 // those whose request is over by then the request that starts the port takes care, with the stores that they were posted with.
 import { cloneWithTransfer, toTransferList } from "../clone.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { createEvent } from "../event.js";
 import { EventTarget, defineHandler, dispatch, targetListeners } from "../event_target.js";
 import { findCall } from "../current.js";
@@ -71,7 +71,7 @@ function post(port, message, list) {
     let isLost = other === undefined;
     for (let i = 0; list !== undefined && i < list.length; i++) {
         if (list[i] === port) {
-            throw new DOMException("A port cannot be sent through itself.", "DataCloneError");
+            throw domException("A port cannot be sent through itself.", "DataCloneError");
         }
         isLost ||= list[i] === other.port;
     }
@@ -132,7 +132,7 @@ const MessagePort = class MessagePort extends EventTarget {
             transfer(port) {
                 const end = port.#end;
                 if (end === undefined) {
-                    throw new DOMException("A MessagePort that is closed or was transferred cannot be transferred.",
+                    throw domException("A MessagePort that is closed or was transferred cannot be transferred.",
                         "DataCloneError");
                 }
                 port.#end = undefined;

@@ -4,7 +4,7 @@
 import { findEncoding } from "../native.js";
 import { MapPrototypeGet, TypeError, closeClass, isObject, newList } from "../primordials.js";
 import { alreadyUsed, isUnusable } from "../body.js";
-import { mimeOfList } from "../mime.js";
+import { mimeLibrary } from "../mime.js";
 import { isResponse, responseBody, responseList, responseStatus, responseWith } from "../response.js";
 import { defineInterface, requireArguments, toUSVString } from "../webidl.js";
 import { checkSelector } from "./engine.js";
@@ -42,7 +42,7 @@ closeClass(Entry);
 
 // Returns the name of the document's encoding.
 function encodingOf(list) {
-    const mime = mimeOfList(list);
+    const mime = mimeLibrary().mimeOfList(list);
     const label = mime === null ? undefined : MapPrototypeGet(mime.parameters, "charset");
     if (label === undefined) {
         return "utf-8";

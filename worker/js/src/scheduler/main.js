@@ -7,7 +7,7 @@ import {
 } from "../abort.js";
 import { Event, trustedEvents } from "../event.js";
 import { defineHandler, dispatch, targetListeners } from "../event_target.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { callIn, currentFrame } from "../frame.js";
 import { FunctionPrototypeCall, Promise, TypeError, closeClass, isObject, newList } from "../primordials.js";
 import { currentTasks, queueTask } from "../tasks.js";
@@ -66,7 +66,7 @@ const TaskSignal = class TaskSignal extends AbortSignal {
         priorityOf = (signal) => signal.#priority;
         setPriority = (signal, priority) => {
             if (signal.#isChanging) {
-                throw new DOMException("The priority is being changed.", "NotAllowedError");
+                throw domException("The priority is being changed.", "NotAllowedError");
             }
             if (signal.#priority === priority) {
                 return;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The DOMExceptions of Web Crypto, by name.
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 
-const make = (name) => (message) => new DOMException(message, name);
+const make = (name) => (message) => domException(message, name);
 
 export const dataError = make("DataError");
 export const invalidAccess = make("InvalidAccessError");

@@ -2,7 +2,7 @@
 //
 // The natives of worker/v8/crypto.cc, and what their results mean.
 import { openCrypto } from "../native.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { addClone } from "../platform.js";
 import { cloneKey, isKey } from "./key.js";
 
@@ -16,8 +16,8 @@ const OUT_OF_TIME = "The operation would take more CPU time than is left.";
 // if it was not begun for want of CPU time.
 export const checked = (result, name, message) => {
     if (result === undefined || result === null) {
-        throw result === null ? new DOMException(OUT_OF_TIME, "OperationError") :
-            new DOMException(message, name);
+        throw result === null ? domException(OUT_OF_TIME, "OperationError") :
+            domException(message, name);
     }
     return result;
 };

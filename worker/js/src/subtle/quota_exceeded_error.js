@@ -2,10 +2,12 @@
 //
 // QuotaExceededError of the Web IDL standard: among the files of crypto, because only
 // getRandomValues throws it.
-import { DOMException, messageOf, takeStack } from "../dom_exception.js";
+import { domExceptionLibrary } from "../dom_exception.js";
 import { addClone } from "../platform.js";
 import { NumberIsFinite, RangeError, TypeError, isObject } from "../primordials.js";
 import { defineInterface, toDOMString, toDictionary, toNumber } from "../webidl.js";
+
+const { DOMException, messageOf, takeStack } = domExceptionLibrary();
 
 const toLimit = (value, name) => {
     if (value === undefined) {

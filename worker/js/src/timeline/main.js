@@ -3,7 +3,7 @@
 // The methods of performance that mark and measure (User Timing), and their classes: evaluated when a tenant first uses one.
 // provide(): build.mjs.
 import { elapsed } from "../clock.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { TypeError, isObject } from "../primordials.js";
 import { toDOMString, toDouble } from "../webidl.js";
 import { addEntry, buffered, clearEntries, findMark } from "./buffer.js";
@@ -26,7 +26,7 @@ function timeOf(mark) {
     }
     const found = findMark(mark);
     if (found === undefined) {
-        throw new DOMException(`measure: there is no mark "${mark}".`, "SyntaxError");
+        throw domException(`measure: there is no mark "${mark}".`, "SyntaxError");
     }
     return entryStart(found);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // PerformanceObserver (Performance Timeline). The callback runs for the request that has made the entries.
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import {
     ArrayPrototypeSlice, FunctionPrototypeCall, ObjectDefineProperty, ObjectFreeze, Symbol, TypeError, isObject, newList,
 } from "../primordials.js";
@@ -135,7 +135,7 @@ const PerformanceObserver = class PerformanceObserver {
             types[0] = toDOMString(type);
         }
         if (mode !== undefined && mode !== wanted) {
-            throw new DOMException("An observer takes either type or entryTypes.", "InvalidModificationError");
+            throw domException("An observer takes either type or entryTypes.", "InvalidModificationError");
         }
         this.#mode = wanted;
         this.#needsDropped = true;

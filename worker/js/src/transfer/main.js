@@ -3,18 +3,17 @@
 // Streams that are transferred (Streams standard): the one that was locks, and hands clones of its chunks to the one that takes
 // over. Evaluated when a tenant first transfers one. provide(): build.mjs.
 import { cloneWithTransfer } from "../clone.js";
-import { DOMException } from "../dom_exception.js";
+import { domException } from "../dom_exception.js";
 import { PromisePrototypeThen } from "../primordials.js";
-import {
-    cancelReader, closeChunks, enqueueChunk, errorWritable, getReader,
-    getWriter, isLocked, isWriterLocked, read, readableOf, streamLibrary, writableOf, writerAbort, writerClose, writerClosed, writerReady,
-    writerWrite,
-} from "../streams.js";
+import { streamLibrary } from "../streams.js";
 
-const { ReadableStream, TransformStream, WritableStream } = streamLibrary();
+const {
+    ReadableStream, TransformStream, WritableStream, cancelReader, closeChunks, enqueueChunk, errorWritable, getReader, getWriter, isLocked,
+    isWriterLocked, read, readableOf, writableOf, writerAbort, writerClose, writerClosed, writerReady, writerWrite,
+} = streamLibrary();
 const clone = (value) => cloneWithTransfer(value, undefined).value;
 
-const locked = (name) => new DOMException(`A ${name} that is locked could not be transferred.`, "DataCloneError");
+const locked = (name) => domException(`A ${name} that is locked could not be transferred.`, "DataCloneError");
 
 const requireUnlocked = (isIt, name) => {
     if (isIt) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // FormData (XHR standard): a list of [name, string or File].
-import { ObjectDefineProperty, TypeError, isObject, newList } from "./primordials.js";
+import { ObjectDefineProperty, TypeError, isObject, newList } from "../primordials.js";
 import {
     blobBytes, blobType, createFile, fileLastModified, isBlob, isFile,
-} from "./blob.js";
-import { defineInterface, defineIterable, requireArguments, toUSVString } from "./webidl.js";
+} from "../blob.js";
+import { defineInterface, defineIterable, requireArguments, toUSVString } from "../webidl.js";
 
 export let isFormData;
 export let formEntries;

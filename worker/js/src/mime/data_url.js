@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // data: URLs (Fetch standard, "data: URL processor").
-import { utf8Decode } from "./native.js";
+import { utf8Decode } from "../native.js";
 import {
     RegExpPrototypeExec, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, Uint8Array,
-} from "./primordials.js";
-import { base64Functions } from "./base64.js";
-import { viewBytes } from "./bytes.js";
+} from "../primordials.js";
+import { base64Functions } from "../base64.js";
+import { viewBytes } from "../bytes.js";
 import { parseMime, serializeMime } from "./mime.js";
 
 const PERCENT = 0x25;

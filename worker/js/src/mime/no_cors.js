@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The header guard "request-no-cors" (Fetch standard): which headers a Request with mode "no-cors" may have.
-import { StringPrototypeCharCodeAt, StringPrototypeIndexOf } from "./primordials.js";
+import { StringPrototypeCharCodeAt, StringPrototypeIndexOf } from "../primordials.js";
 import { parseMime } from "./mime.js";
 
 const VALUE_MAX = 128;

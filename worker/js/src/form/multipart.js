@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // multipart/form-data (RFC 7578, HTML, Fetch) and application/x-www-form-urlencoded as FormData.
-import { utf8Encode } from "./native.js";
+import { utf8Encode } from "../native.js";
 import {
     MathFloor, MathMax, MathRandom, RegExpPrototypeTest, StringPrototypeIndexOf,
     StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, TypedArrayPrototypeGetLength as lengthOf, Uint8Array, copyBytes, newList,
     uncurryThis,
-} from "./primordials.js";
-import { blobBytes, blobType, createFile, fileName } from "./blob.js";
-import { concat } from "./bytes.js";
-import { decodeUtf8 } from "./encoding.js";
+} from "../primordials.js";
+import { blobBytes, blobType, createFile, fileName } from "../blob.js";
+import { concat } from "../bytes.js";
+import { decodeUtf8 } from "../encoding.js";
 import { FormData, appendEntry, formEntries } from "./form_data.js";
-import { parseMime } from "./mime.js";
-import { urlLibrary } from "./url.js";
-import { toText } from "./webidl.js";
+import { mimeLibrary } from "../mime.js";
+import { urlLibrary } from "../url.js";
+import { toText } from "../webidl.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
 const indexOfByte = uncurryThis(Uint8Array.prototype.indexOf);
@@ -149,7 +149,7 @@ function parseHead(text) {
         if (name === "content-disposition") {
             parseDisposition(value, head);
         } else if (name === "content-type") {
-            const mime = parseMime(value);
+            const mime = mimeLibrary().parseMime(value);
             head.type = mime === null ? "text/plain" : StringPrototypeSlice(value, skipBlanks(value, 0));
         }
         at = end + 2;
