@@ -27,9 +27,9 @@ struct egress_request {
     const uint8_t *head; /* packed: names and values of headers */
     size_t head_size;
     bool has_body;
-    int64_t length;  /* of the body; -1: not known */
+    int64_t length;  /* the body's; -1: not known */
     uint32_t credit; /* bytes of the answer's body that may come at once; at most EGRESS_CREDIT_MAX_BYTES */
-    const struct address_prefix *named; /* that may be reached although they are not public */
+    const struct address_prefix *named; /* addresses that may be reached although they are not public */
     size_t n_named;                     /* at most EGRESS_NAMED_MAX */
     uint32_t connect_ms, head_ms, idle_ms, total_ms; /* as in Open */
 };
@@ -57,7 +57,7 @@ enum egress_end {
 struct egress_result {
     enum egress_end end;
     struct head_text text;    /* for people, printable; empty for EGRESS_COMPLETE */
-    struct head_text address; /* of the server, with its port; empty without a connection */
+    struct head_text address; /* the server's, with its port; empty without a connection */
     uint64_t sent, received;  /* bytes of bodies */
     unsigned connects;        /* new connections; 0: it went over one that was there */
     uint64_t connect_us, head_us, total_us;
@@ -81,7 +81,7 @@ struct egress_options {
     struct spawner *spawner;
     struct health *health;
 };
-/* Asks for the process, or for the unit. It need not be there: until it is, fetches end with EGRESS_LOST. 0 or -errno. */
+/* Asks for the process, or for the unit. The process need not be there: until it is, fetches end with EGRESS_LOST. 0 or -errno. */
 int egress_new(const struct egress_options *options, struct egress **ret_egress);
 
 /* Opens a fetch. The first EGRESS_WINDOW_BYTES of its body may be sent at once. 0; -EPIPE: egress is not there; -EAGAIN: it is
