@@ -136,6 +136,10 @@ static void fail(struct fetch *fetch, Skep__Egress__Failure failure, const char 
     va_start(args, format);
     (void) vsnprintf(fetch->text, sizeof fetch->text, format, args);
     va_end(args);
+    /* libcurl quotes the server's certificate and answer. */
+    for (char *at = fetch->text; *at != '\0'; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
 }
 
 void fetch_free(struct fetch *fetch)

@@ -73,12 +73,24 @@ static int on_forget(void *client, const ProtobufCMessage *message)
     return 0;
 }
 
+static int on_ping(void *client, const ProtobufCMessage *message)
+{
+    Skep__Egress__Pong pong = SKEP__EGRESS__PONG__INIT;
+    Skep__Egress__FromEgress frame = SKEP__EGRESS__FROM_EGRESS__INIT;
+
+    (void) message;
+    frame.message_case = SKEP__EGRESS__FROM_EGRESS__MESSAGE_PONG;
+    frame.pong = &pong;
+    return helper_send(client, &frame.base);
+}
+
 static const struct channel_rule rules[] = {
     [SKEP__EGRESS__TO_EGRESS__MESSAGE_OPEN] = { 1, on_open },
     [SKEP__EGRESS__TO_EGRESS__MESSAGE_BODY] = { 1, on_body },
     [SKEP__EGRESS__TO_EGRESS__MESSAGE_CREDIT] = { 1, on_credit },
     [SKEP__EGRESS__TO_EGRESS__MESSAGE_CANCEL] = { 1, on_cancel },
     [SKEP__EGRESS__TO_EGRESS__MESSAGE_FORGET] = { 1, on_forget },
+    [SKEP__EGRESS__TO_EGRESS__MESSAGE_PING] = { 1, on_ping },
 };
 
 static const struct channel_table requests = {
@@ -184,7 +196,7 @@ int main(int argc, char **argv)
 {
     static struct egress egress;
     const struct helper_program program = {
-        .name = EGRESS_NAME,
+        .name = EGRESS_HELPER_NAME,
         .version = EGRESS_VERSION,
         .requests = &requests,
         .calls = &policy_egress_table,

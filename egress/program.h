@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define EGRESS_NAME "egress"
+#define EGRESS_HELPER_NAME "egress"
 #define EGRESS_PROGRAM "skep-egress"
 #define EGRESS_VERSION \
     1 /* version of egress.proto: goes up with each change that the other end must know of */

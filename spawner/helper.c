@@ -60,6 +60,10 @@ int spawner_run_helper(const struct spawner_helper *helper, int null_fd, layer_s
 {
     int pair[2];
 
+    if (helper->program_fd < 0 && !helper->unit_path) {
+        *ret_step = SPAWNER_STEP_REQUEST;
+        return -ENOENT;
+    }
     if (helper->program_fd < 0) {
         *ret_step = SPAWNER_STEP_CONNECT;
         return reach(helper->unit_path, &ret_fds[0]);
@@ -70,6 +74,7 @@ int spawner_run_helper(const struct spawner_helper *helper, int null_fd, layer_s
     _cleanup_fd_ int ours = pair[0], theirs = pair[1];
     const struct spawner_birth birth = {
         .helper = helper->name,
+        .arguments = helper->arguments,
         .layers = layers,
         .channel_fd = theirs,
         .second_fd = helper->folder_fd,

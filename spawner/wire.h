@@ -106,16 +106,20 @@ int spawner_wire_send(int socket_fd, const struct iovec parts[static 2], const i
 ssize_t spawner_wire_receive(int socket_fd, const struct iovec parts[static 2], int *ret_fds,
                              size_t n_fds);
 
+#define SPAWNER_HELPERS_MAX 8
+#define SPAWNER_ARGUMENTS_MAX 4
+
 /* A helper that the spawner can start or reach (helper/helper.h), whatever skepd asks: only its number is in
  * a request. */
 struct spawner_helper {
-    int program_fd;        /* -1: a unit */
-    int folder_fd;         /* -1: none */
-    const char *name;      /* argv[0] of a program */
-    const char *unit_path; /* path of the unit's socket */
+    int program_fd;   /* -1: a unit */
+    int folder_fd;    /* -1: none */
+    const char *name; /* argv[0] of a program */
+    const char
+        *unit_path; /* path of the unit's socket; NULL without a program: there is no such helper */
+    /* Arguments of a program behind --layers; NULL-ended unless all are there. */
+    const char *arguments[SPAWNER_ARGUMENTS_MAX];
 };
-
-#define SPAWNER_HELPERS_MAX 8
 
 struct spawner_start {
     int socket, worker, null;    /* descriptors */
@@ -134,6 +138,8 @@ _Noreturn void spawner_child_run(struct spawner_start *start);
 /* One worker or helper to be born. Everything is borrowed. */
 struct spawner_birth {
     const char *helper; /* argv[0] of a helper; NULL: a worker */
+    const char *const
+        *arguments; /* arguments of a helper: as many as in struct spawner_helper */
     unsigned slot;
     enum jit_mode jit;
     bool high_ids;  /* SPAWNER_UID_BASE + slot; false: uid and gid of skepd */

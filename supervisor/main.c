@@ -23,6 +23,7 @@
 #include "common/loop_watch.h"
 #include "config/config.h"
 #include "config/manifest.h"
+#include "egress/program.h"
 #include "helper/journal.h"
 #include "store/program.h"
 #include "supervisor/admin/admin.h"
@@ -32,6 +33,7 @@
 #include "supervisor/confine_skepd.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/frames.h"
+#include "supervisor/helpers/egress.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
@@ -63,6 +65,8 @@ struct skepd {
     struct health health; /* health of the helper processes */
     struct jail_state jail;
     struct store *store;         /* NULL: nothing can be deployed */
+    bool has_egress;             /* egress can be started, or reached */
+    struct egress *egress;       /* NULL: no tenant can ask servers */
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     struct event_base *base;
@@ -80,8 +84,8 @@ struct skepd {
     struct admin *admin;
 };
 
-/* Helpers that are programs, by their numbers in spawner_options. */
-enum { PROGRAM_STORE };
+/* Helpers by their numbers in spawner_options. */
+enum { PROGRAM_STORE, PROGRAM_EGRESS, PROGRAMS };
 
 /* Prints errors for `--check` and the like, which serve nothing. */
 static void print_errors(struct config_errors *errors)
@@ -175,6 +179,20 @@ static int make_slots(struct skepd *skepd)
     return slots_new(&options, &skepd->slots);
 }
 
+/* Asks for egress, for which nobody waits. */
+static int start_egress(struct skepd *skepd)
+{
+    const struct egress_options options = {
+        .number = PROGRAM_EGRESS,
+        .base = skepd->base,
+        .spawner = skepd->spawner,
+        .health = &skepd->health,
+    };
+
+    int r = skepd->has_egress ? egress_new(&options, &skepd->egress) : 0;
+    return r < 0 ? log_error_errno(r, "cannot start " EGRESS_PROGRAM) : 0;
+}
+
 /* Starts the helper processes, before stored tenants are read and before any request to a helper. */
 static int start_helpers(struct skepd *skepd)
 {
@@ -190,7 +208,8 @@ static int start_helpers(struct skepd *skepd)
     if (r < 0)
         return log_error_errno(r, "cannot reach the spawner");
     spawner_keep_reserve(skepd->spawner, &skepd->health);
-    return skepd->store ? store_start(skepd->store, &store) : 0;
+    r = start_egress(skepd);
+    return r == 0 && skepd->store ? store_start(skepd->store, &store) : r;
 }
 
 static int make_placements(struct skepd *skepd)
@@ -455,6 +474,7 @@ static void tear_down(struct skepd *skepd)
     if (skepd->ledger)
         ledger_set_front(skepd->ledger, NULL);
     skepd->ledger = ledger_free(skepd->ledger);
+    skepd->egress = egress_free(skepd->egress);
     skepd->deploys = deploys_free(skepd->deploys);
     skepd->store = store_free(skepd->store);
     skepd->slots = slots_free(skepd->slots);
@@ -565,32 +585,66 @@ static int run_with_spawner(struct skepd *skepd, const struct arguments *argumen
     return r < 0 ? r : serve(skepd, arguments);
 }
 
+/* The helpers that skepd may have, with the memory of their paths. */
+struct programs {
+    struct spawner_program rows[PROGRAMS];
+    char store[PATH_MAX], egress[PATH_MAX];
+};
+
+static int find_store(const struct skepd *skepd, struct programs *programs)
+{
+    int r = arguments_find_program(STORE_PROGRAM, programs->store, sizeof programs->store);
+
+    if (r < 0)
+        return log_error_errno(r, "cannot find " STORE_PROGRAM ", which `state` needs");
+    programs->rows[PROGRAM_STORE] = (struct spawner_program){
+        .name = STORE_PROGRAM,
+        .path = programs->store,
+        .folder_fd = store_folder_fd(skepd->store),
+    };
+    return 0;
+}
+
+/* Finds egress. skepd serves without it. */
+static void find_egress(struct skepd *skepd, struct programs *programs)
+{
+    int r = arguments_find_program(EGRESS_PROGRAM, programs->egress, sizeof programs->egress);
+
+    if (r < 0) {
+        (void) log_warning_errno(r, "cannot find " EGRESS_PROGRAM ": tenants cannot ask servers");
+        return;
+    }
+    programs->rows[PROGRAM_EGRESS] = (struct spawner_program){
+        .name = EGRESS_PROGRAM,
+        .path = programs->egress,
+        .folder_fd = -1,
+    };
+    skepd->has_egress = true;
+}
+
 /* Makes the cgroups before any process is forked, and removes them after all have ended. */
 static int run_with_cgroups(struct skepd *skepd, const struct arguments *arguments,
                             const char *worker)
 {
-    struct spawner_program programs[] = { [PROGRAM_STORE] = { .name = STORE_PROGRAM } };
+    struct programs programs = { .rows = { { .folder_fd = -1 }, { .folder_fd = -1 } } };
     const struct spawner_options spawner = {
         .worker_path = worker,
         .origin = service_origin(skepd->service),
-        .programs = programs,
-        .n_programs = skepd->store ? ARRAY_LEN(programs) : 0,
+        .programs = programs.rows,
+        .n_programs = PROGRAMS,
     };
-    char store[PATH_MAX];
 
-    if (skepd->store) {
-        int found = arguments_find_program(STORE_PROGRAM, store, sizeof store);
-        if (found < 0)
-            return log_error_errno(found, "cannot find " STORE_PROGRAM ", which `state` needs");
-        programs[PROGRAM_STORE].path = store;
-        programs[PROGRAM_STORE].folder_fd = store_folder_fd(skepd->store);
-    }
+    int r = skepd->store ? find_store(skepd, &programs) : 0;
+    if (r < 0)
+        return r;
+    if (skepd->is_dev && !arguments->probe_only)
+        find_egress(skepd, &programs);
     if (!arguments->probe_only)
         make_cgroups(skepd);
-    int r = spawner_start(&spawner, &skepd->spawner);
+    r = spawner_start(&spawner, &skepd->spawner);
     if (r < 0)
         (void) log_error_errno(r, "cannot start the spawner with %s%s%s", worker,
-                               skepd->store ? " and " : "", skepd->store ? store : "");
+                               skepd->store ? " and " : "", programs.store);
     else
         r = run_with_spawner(skepd, arguments);
     skepd->spawner = spawner_free(skepd->spawner);

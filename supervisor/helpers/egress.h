@@ -20,16 +20,19 @@ struct egress_fetch;
 
 /* A request, in parts that egress checks again. Borrowed for the call. */
 struct egress_request {
-    uint64_t tenant; /* number; fetches with another one never share a connection or an address of a name */
-    struct head_text method, host, path; /* host: as host_name_parse writes it; path: with the query */
+    uint64_t
+        tenant; /* number; fetches with another one never share a connection or an address of a name */
+    struct head_text method, host,
+        path; /* host: as host_name_parse writes it; path: with the query */
     bool is_https;
     uint32_t port;
     const uint8_t *head; /* packed: names and values of headers */
     size_t head_size;
     bool has_body;
-    int64_t length;  /* the body's; -1: not known */
-    uint32_t credit; /* bytes of the answer's body that may come at once; at most EGRESS_CREDIT_MAX_BYTES */
-    const struct address_prefix *named; /* addresses that may be reached although they are not public */
+    int64_t length; /* bytes of the body; -1: not known */
+    uint32_t
+        credit; /* bytes of the answer's body that may come at once; at most EGRESS_CREDIT_MAX_BYTES */
+    const struct address_prefix *named; /* prefixes that may be reached although they are not public */
     size_t n_named;                     /* at most EGRESS_NAMED_MAX */
     uint32_t connect_ms, head_ms, idle_ms, total_ms; /* as in Open */
 };
@@ -37,27 +40,27 @@ struct egress_request {
 /* Why a fetch has ended: those of egress.proto, and the end of egress itself. */
 enum egress_end {
     EGRESS_COMPLETE,
-    EGRESS_REQUEST,   /* a part of the request cannot be sent */
-    EGRESS_NAME,      /* no address has that name */
-    EGRESS_RESOLVER,  /* the resolver does not answer, or fails */
-    EGRESS_ADDRESS,   /* an address that may not be reached */
+    EGRESS_REQUEST,  /* a part of the request cannot be sent */
+    EGRESS_NAME,     /* no address has that name */
+    EGRESS_RESOLVER, /* the resolver does not answer, or fails */
+    EGRESS_ADDRESS,  /* an address that may not be reached */
     EGRESS_CONNECT,
     EGRESS_TLS,
     EGRESS_CLOSED,    /* the answer broke off */
     EGRESS_PROTOCOL,  /* the answer is not HTTP */
     EGRESS_HEAD_SIZE, /* the answer's headers are too large */
     EGRESS_TIME,
-    EGRESS_BUSY,      /* too many fetches of this tenant, or in all */
-    EGRESS_INTERNAL,  /* egress has no memory or no descriptors */
-    EGRESS_LOST,      /* egress has ended, or is not there */
+    EGRESS_BUSY,     /* too many fetches of this tenant, or in all */
+    EGRESS_INTERNAL, /* egress has no memory or no descriptors */
+    EGRESS_LOST,     /* egress has ended, or is not there */
     EGRESS_ENDS,
 };
 
 /* Borrowed for the call. Figures are 0 where egress was lost. */
 struct egress_result {
     enum egress_end end;
-    struct head_text text;    /* for people, printable; empty for EGRESS_COMPLETE */
-    struct head_text address; /* the server's, with its port; empty without a connection */
+    struct head_text text;    /* for people, printable ASCII; empty for EGRESS_COMPLETE */
+    struct head_text address; /* address and port of the server; empty without a connection */
     uint64_t sent, received;  /* bytes of bodies */
     unsigned connects;        /* new connections; 0: it went over one that was there */
     uint64_t connect_us, head_us, total_us;
@@ -81,16 +84,18 @@ struct egress_options {
     struct spawner *spawner;
     struct health *health;
 };
-/* Asks for the process, or for the unit. The process need not be there: until it is, fetches end with EGRESS_LOST. 0 or -errno. */
+/* Asks for the process, or for the unit, and again whenever it is lost or cannot be reached. 0 or -errno. */
 int egress_new(const struct egress_options *options, struct egress **ret_egress);
 
 /* Opens a fetch. The first EGRESS_WINDOW_BYTES of its body may be sent at once. 0; -EPIPE: egress is not there; -EAGAIN: it is
- * behind (helper_is_congested), on_room follows; -EMSGSIZE: the parts do not fit in a frame; -ENOMEM. No callback follows an error. egress may be
- * NULL: -EPIPE. */
+ * behind (helper_is_congested), or has EGRESS_FETCHES_MAX fetches, and on_room follows; -EMSGSIZE: the parts do not fit in a frame, or
+ * the headers are more than EGRESS_FIELDS_MAX or EGRESS_HEAD_MAX_BYTES; -EINVAL: a number that is out of its bounds, or a packed head that
+ * is broken; -ENOMEM. No callback follows an error. egress may be NULL: -EPIPE. */
 int egress_open(struct egress *egress, const struct egress_request *request,
                 const struct egress_ops *ops, void *owner, struct egress_fetch **ret_fetch);
-/* Sends more of the body: never more than there is credit for, not after the end. Failures come as on_end. */
-void egress_send_body(struct egress_fetch *fetch, const uint8_t *data, size_t size, bool end);
+/* Sends more of the body: never more than there is credit for, not after the end, and not nothing but the end. Failures come as
+ * on_end. */
+void egress_send_body(struct egress_fetch *fetch, const uint8_t *data, size_t size, bool is_end);
 /* Lets more of the answer come; all credit that is open is at most EGRESS_CREDIT_MAX_BYTES. */
 void egress_give_credit(struct egress_fetch *fetch, uint32_t bytes);
 /* Gives the fetch up, which is gone; nothing is called for it any more. */
@@ -99,11 +104,12 @@ void egress_cancel(struct egress_fetch *fetch);
 /* Closes idle connections of a tenant and forgets its addresses of names, because its rules or secrets have changed. NULL is allowed. */
 void egress_forget(struct egress *egress, uint64_t tenant);
 
-/* Sets the function that is called when fetches may be opened again, after -EAGAIN or a loss. */
+/* Sets the function that is called when fetches may be opened again, after -EAGAIN or a loss, and when egress is there for the first
+ * time. */
 void egress_on_room(struct egress *egress, void (*on_room)(void *owner), void *owner);
 
 bool egress_is_ready(const struct egress *egress);
-/* Returns the number of open fetches. NULL: 0. */
+/* Returns the number of open fetches, with those that were cancelled and have not ended in egress yet. NULL: 0. */
 unsigned egress_count(const struct egress *egress);
 
 /* Ends all fetches with EGRESS_LOST, then the process, as helper_free does. NULL is allowed. Returns NULL. */

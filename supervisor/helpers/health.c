@@ -8,6 +8,7 @@
 static const char *const names[HELPERS] = {
     [HELPER_SPAWNER] = "spawner",
     [HELPER_STORE] = "store",
+    [HELPER_EGRESS] = "egress",
 };
 
 static const char *const states[HELPER_STATES] = {
@@ -28,6 +29,13 @@ static const char *const advice[HELPERS][HELPER_STATES] = {
         [HELPER_SILENT] = "deploys, rollbacks and removals wait for it: look at the disk of the state folder",
         [HELPER_GONE] = "nothing can be deployed, rolled back or removed, for no spawner is left to start it: "
                         "restart skepd (`systemctl restart skepd`)",
+    },
+    [HELPER_EGRESS] = {
+        [HELPER_RESTARTING] = "fetches of tenants fail until it is back: if this lasts, the log says why it does "
+                              "not start (as a unit: `systemctl status skep-egress`)",
+        [HELPER_SILENT] = "fetches of tenants wait for it: it is ended, and another one started, if this lasts",
+        [HELPER_GONE] = "fetches of tenants fail, for no spawner is left to start it: restart skepd "
+                        "(`systemctl restart skepd`)",
     },
 };
 

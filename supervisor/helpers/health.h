@@ -8,14 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPERS };
+enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPER_EGRESS, HELPERS };
 
 enum helper_state {
-    HELPER_ABSENT, /* not configured */
+    HELPER_ABSENT, /* not configured, or not ready for the first time yet */
     HELPER_OK,
     HELPER_RESERVE,    /* the reserve does the work, and there is no other reserve */
     HELPER_RESTARTING, /* lost, and being started again */
-    HELPER_SILENT,     /* has not answered for long; its requests still wait */
+    HELPER_SILENT,     /* has not answered for long, or is stopped; its requests still wait */
     HELPER_GONE,
     HELPER_STATES,
 };

@@ -15,6 +15,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "common/process.h"
 #include "helper.pb-c.h"
 #include "proto/channel.h"
 #include "supervisor/helpers/process.h"
@@ -28,6 +29,14 @@
 #define STOPPED_SAID 2   /* looks in a row that find it stopped, until that is logged */
 #define STOPPED_LOOKS 10 /* likewise, until the process is ended */
 #define SILENT_NS (30 * NSEC_PER_SEC)
+/* Streams: how long a helper is quiet until it is pinged, and then until that is logged and until it is ended; on a
+ * busy host it may wait for a processor or a disk as long as skepd waits for it. */
+#define QUIET_NS (2 * NSEC_PER_SEC)
+#define UNANSWERED_SAID_NS (5 * NSEC_PER_SEC)
+#define UNANSWERED_NS (15 * NSEC_PER_SEC)
+#define UNANSWERED_MOST_NS (60 * NSEC_PER_SEC)
+#define STREAM_FREE_TIMEOUT_MS 1000
+#define STREAM_FRAMES_PER_TURN 256
 #define TEXT_MAX 512
 
 enum phase {
@@ -56,7 +65,10 @@ struct helper {
     int fd; /* descriptor of the channel */
     struct event *timer, *tick;
     struct asked_list asked; /* the oldest first */
-    uint64_t progress_ns;    /* time since when requests have had no answer */
+    uint64_t
+        progress_ns;   /* time since when requests have had no answer; streams: of the last frame */
+    uint64_t n_frames; /* streams: frames that had come by progress_ns */
+    uint64_t pinged_ns; /* streams: when it was pinged after that; 0: it was not */
     bool is_silent;
     bool was_ready; /* at least once */
     struct backoff backoff;
@@ -143,6 +155,11 @@ static const struct channel_table greeting = {
 
 /* ---- answers */
 
+static bool has_streams(const struct helper *helper)
+{
+    return helper->options.ping != NULL;
+}
+
 /* Reads field number 1, which must be a uint64. */
 static bool read_id(const ProtobufCMessage *message, uint64_t *ret_id)
 {
@@ -163,7 +180,7 @@ static int check_answer(void *owner, unsigned number, const ProtobufCMessage *me
     uint64_t id;
 
     (void) number;
-    if (helper->phase == PHASE_GREETING)
+    if (helper->phase == PHASE_GREETING || has_streams(helper))
         return 1;
     if (!read_id(message, &id))
         return -EPROTO;
@@ -186,6 +203,14 @@ static void on_closed(void *owner, int error)
                  : error == -EPROTONOSUPPORT ? "it is of another version"
                  : error == -ECANCELED       ? "it cannot start"
                                              : "it died");
+}
+
+static void on_drained(void *owner)
+{
+    const struct helper *helper = owner;
+
+    if (helper->phase == PHASE_READY && helper->ops && helper->ops->on_drained)
+        helper->ops->on_drained(helper->owner);
 }
 
 /* ---- actions */
@@ -218,7 +243,9 @@ static void greet(struct helper *helper)
         .owner = helper,
         .on_closed = on_closed,
         .may_handle = check_answer,
+        .on_drained = on_drained,
         .output_high_bytes = OUTPUT_HIGH_BYTES,
+        .frames_per_turn = has_streams(helper) ? STREAM_FRAMES_PER_TURN : 0,
     };
 
     helper->phase = PHASE_GREETING;
@@ -229,16 +256,17 @@ static void greet(struct helper *helper)
 
 static void become_ready(struct helper *helper)
 {
-    bool is_again = helper->was_ready;
+    bool is_news = helper->was_ready || has_streams(helper);
 
     (void) event_del(helper->timer);
     helper->phase = PHASE_READY;
     helper->was_ready = true;
     helper->progress_ns = io_now_ns();
+    helper->pinged_ns = 0;
     if (helper->answers)
         channel_set_receiver(helper->channel, helper->answers, helper->owner);
     note(helper, HELPER_OK);
-    if (is_again && helper->ops)
+    if (is_news && helper->ops)
         helper->ops->on_ready(helper->owner);
 }
 
@@ -265,8 +293,9 @@ static void fail_asked(struct helper *helper)
 static void start_again(struct helper *helper)
 {
     bool had_it = helper->phase == PHASE_READY;
+    bool is_tried_again = helper->was_ready || has_streams(helper);
 
-    helper->phase = helper->was_ready ? PHASE_WAITING : PHASE_OVER;
+    helper->phase = is_tried_again ? PHASE_WAITING : PHASE_OVER;
     helper->is_silent = false;
     if (helper->channel)
         helper->channel = channel_free(helper->channel);
@@ -274,7 +303,7 @@ static void start_again(struct helper *helper)
         fd_cleanup(&helper->fd);
     helper->fd = -1;
     helper_process_drop(&helper->process);
-    if (!helper->was_ready)
+    if (!is_tried_again)
         return;
     backoff_note(&helper->backoff, io_now_ns());
     set_timer(helper, backoff_ms(helper->backoff.failures, (uint32_t) io_now_ns()));
@@ -350,7 +379,52 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     handle(arg, EVENT_TIMER);
 }
 
-/* Watches the helper. One that waits for its disk is waited for. */
+/* Returns whether the oldest request has waited for long. A helper that waits for its disk is waited for. */
+static bool is_slow(struct helper *helper)
+{
+    uint64_t now = io_now_ns();
+
+    if (STAILQ_EMPTY(&helper->asked))
+        helper->progress_ns = now;
+    return now - helper->progress_ns > SILENT_NS;
+}
+
+/* Returns whether frames have come since the last look. Those that were not read yet count: skepd itself may have stood
+ * still. */
+static bool has_frames(struct helper *helper)
+{
+    struct pollfd input = { .fd = helper->fd, .events = POLLIN };
+    uint64_t before = helper->n_frames;
+
+    helper->n_frames = channel_received_frames(helper->channel);
+    return helper->n_frames != before || poll(&input, 1, 0) > 0;
+}
+
+/* Pings a helper of streams that is quiet. Returns the time for which it has not answered. */
+static uint64_t ping(struct helper *helper)
+{
+    uint64_t now = io_now_ns();
+
+    if (has_frames(helper)) {
+        helper->progress_ns = now;
+        helper->pinged_ns = 0;
+    }
+    if (helper->pinged_ns == 0 && now - helper->progress_ns >= QUIET_NS) {
+        helper->pinged_ns = now;
+        (void) channel_send(helper->channel,
+                            helper->options.ping); /* no answer comes if it fails */
+    }
+    return helper->pinged_ns == 0 ? 0 : now - helper->pinged_ns;
+}
+
+/* Returns whether a helper of streams does nothing. A unit's state is not known. */
+static bool stands_still(const struct helper *helper, uint64_t unanswered_ns)
+{
+    return unanswered_ns > UNANSWERED_MOST_NS ||
+           (unanswered_ns > UNANSWERED_NS && !process_is_runnable(helper->process.stat_fd));
+}
+
+/* Watches the helper. */
 static void watch(struct helper *helper)
 {
     bool is_stopped = helper_process_is_stopped(&helper->process, STOPPED_SAID);
@@ -361,10 +435,13 @@ static void watch(struct helper *helper)
     }
     if (helper->phase != PHASE_READY)
         return;
-    uint64_t now = io_now_ns();
-    if (STAILQ_EMPTY(&helper->asked))
-        helper->progress_ns = now;
-    bool is_silent = is_stopped || now - helper->progress_ns > SILENT_NS;
+    uint64_t unanswered_ns = has_streams(helper) ? ping(helper) : 0;
+    if (stands_still(helper, unanswered_ns)) {
+        lose(helper, "it does not answer, and is ended");
+        return;
+    }
+    bool is_silent =
+        is_stopped || (has_streams(helper) ? unanswered_ns > UNANSWERED_SAID_NS : is_slow(helper));
     if (is_silent != helper->is_silent) {
         helper->why = is_silent ? "it does not answer" : NULL;
         note(helper, is_silent ? HELPER_SILENT : HELPER_OK);
@@ -439,6 +516,17 @@ int helper_ask(struct helper *helper, uint64_t id, const ProtobufCMessage *reque
     return 0;
 }
 
+int helper_send_frame(struct helper *helper, const ProtobufCMessage *frame)
+{
+    return helper_is_ready(helper) ? channel_send(helper->channel, frame) : -EPIPE;
+}
+
+int helper_lose(struct helper *helper, const char *why)
+{
+    lose(helper, why);
+    return -EPROTO;
+}
+
 bool helper_is_ready(const struct helper *helper)
 {
     return helper && helper->phase == PHASE_READY;
@@ -447,6 +535,11 @@ bool helper_is_ready(const struct helper *helper)
 bool helper_is_congested(const struct helper *helper)
 {
     return helper->channel && channel_is_congested(helper->channel);
+}
+
+size_t helper_queued_bytes(const struct helper *helper)
+{
+    return helper->channel ? channel_queued_bytes(helper->channel) : 0;
 }
 
 static void flush(const struct helper *helper)
@@ -474,10 +567,11 @@ struct helper *helper_free(struct helper *helper)
     spawner_forget(helper->options.spawner, helper);
     bool was_ready = helper->phase == PHASE_READY;
     helper->phase = PHASE_OVER; /* from here on no event has an effect */
-    if (was_ready)
+    if (was_ready && !has_streams(helper))
         flush(helper);
     helper->channel = channel_free(helper->channel);
-    helper_process_end(&helper->process, FREE_TIMEOUT_MS);
+    helper_process_end(&helper->process,
+                       has_streams(helper) ? STREAM_FREE_TIMEOUT_MS : FREE_TIMEOUT_MS);
     while ((asked = STAILQ_FIRST(&helper->asked))) {
         STAILQ_REMOVE_HEAD(&helper->asked, entry);
         free(asked);

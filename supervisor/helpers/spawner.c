@@ -207,6 +207,7 @@ static int open_start(const struct spawner_options *options, struct spawner_star
             .name = program->name,
             .unit_path = program->unit_path,
         };
+        memcpy(helper->arguments, program->arguments, sizeof helper->arguments);
         if (program->path)
             r = open_program(program->path, &helper->program_fd);
     }

@@ -16,18 +16,22 @@
 #include "common/jit.h"
 #include "spawner/probe_facts.h"
 #include "spawner/sockets.h"
+#include "spawner/wire.h"
 
 struct health;
 struct origin;
 
 struct spawner;
 
-/* A helper (helper/helper.h) that the spawner can start or reach. */
+/* A helper (helper/helper.h) that the spawner can start or reach. Neither path nor unit_path: there is no helper of that
+ * number. */
 struct spawner_program {
     const char *name;      /* argv[0] of a program */
     const char *path;      /* path of a program, opened before the fork; NULL: a unit */
     int folder_fd;         /* becomes a program's HELPER_FOLDER_FD; -1: none */
     const char *unit_path; /* path of a unit's socket */
+    /* Arguments of a program besides --layers, in the order in which they are; the rest is NULL. */
+    const char *arguments[SPAWNER_ARGUMENTS_MAX];
 };
 
 struct spawner_options {
