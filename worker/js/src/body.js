@@ -21,19 +21,14 @@ import { searchParamsText } from "./url.js";
 import { isBufferSource, toContent } from "./webidl.js";
 
 export class Body {
-    source; // string or Uint8Array if the whole body is known
-    incoming; // IncomingBody: it comes from the client
-    stream; // ReadableStream, once there is one
-    used = false; // consumed past the stream, which then is locked if there is one
-    isOwn = false; // source is a Uint8Array that nothing else refers to
-
     constructor(source, incoming, stream) {
-        this.source = source;
-        this.incoming = incoming;
-        this.stream = stream;
+        this.source = source; // string or Uint8Array if the whole body is known
+        this.incoming = incoming; // IncomingBody: it comes from the client
+        this.stream = stream; // ReadableStream, once there is one
+        this.used = false; // consumed past the stream, which then is locked if there is one
     }
 }
-closeClass(Body);
+closeClass(Body).isOwn = false; // source is a Uint8Array that nothing else refers to
 
 function ownBody(bytes) {
     const body = new Body(bytes, undefined, undefined);

@@ -24,9 +24,7 @@ import { warnPassThrough } from "./pass_through.js";
 import { logException } from "./report.js";
 import { revokeObjects } from "./object_url.js";
 import { abortRequest, createIncoming } from "./request.js";
-import {
-    isNullBodyStatus, isResponse, responseBody, responseList, responseStatus,
-} from "./response.js";
+import { isNullBodyStatus, responseState } from "./response.js";
 import { cancelReader, getReader, read } from "./streams.js";
 import { forgetTimers, keepTimers, runTimer } from "./timers.js";
 
@@ -59,29 +57,13 @@ let env;
 
 // State of one request. timers: set by timers.js, tasks: by tasks.js, exchanges: by bindings.js
 class Call {
-    id;
-    isHead;
-    caller; // name of the calling tenant; null: none
-    exchanges;
-    request;
-    incoming;
-    timers;
-    tasks;
-    gone = false; // done, cancelled or forgotten: nothing more is answered
-    lingers = false; // gone, and kept by its timers
-    pending = 1; // the response, and each promise given to waitUntil
-    objectUrls; // blob: URLs that it has made: see object_url.js
-    reader; // reader of the response body, while it is sent
-    credit = 0;
-    rest; // part of a chunk that waits for credit
-    own; // all bytes of the response's body, to which only this call refers
-    waiting = 0; // bytes that this call keeps until the client has taken them
-    wake; // resolves when there is credit again
-
     constructor(id, isHead, caller) {
         this.id = id;
         this.isHead = isHead;
-        this.caller = caller;
+        this.caller = caller; // name of the calling tenant; null: none
+        this.request = undefined;
+        this.gone = false; // done, cancelled or forgotten: nothing more is answered
+        this.pending = 1; // the response, and each promise given to waitUntil
     }
 
     // For IncomingBody: consumed() and discard().
@@ -102,7 +84,19 @@ class Call {
         });
     }
 }
-closeClass(Call);
+const callDefaults = closeClass(Call);
+callDefaults.exchanges = undefined;
+callDefaults.incoming = undefined;
+callDefaults.timers = undefined;
+callDefaults.tasks = undefined;
+callDefaults.lingers = false; // gone, and kept by its timers
+callDefaults.objectUrls = undefined; // blob: URLs that it has made: see object_url.js
+callDefaults.reader = undefined; // reader of the response body, while it is sent
+callDefaults.credit = 0;
+callDefaults.rest = undefined; // part of a chunk that waits for credit
+callDefaults.own = undefined; // all bytes of the response's body, to which only this call refers
+callDefaults.waiting = 0; // bytes that this call keeps until the client has taken them
+callDefaults.wake = undefined; // resolves when there is credit again
 
 let waiting = 0; // bytes that all calls keep so
 
@@ -255,7 +249,6 @@ function showEnv() {
 export function dispatch(id, method, url, head, bytes, end, hasBody, caller) {
     const call = new Call(id, method === "HEAD", caller);
     addCall(call);
-    setCurrent(call);
     let body = null;
     if (hasBody) {
         call.incoming = new IncomingBody(call, bytes, end);
@@ -285,38 +278,41 @@ function runListeners(call) {
     }
 }
 
-// given: a Response, or a promise of one
-async function answerWith(call, given) {
-    let response = given;
-    let isGood = isResponse(given);
-    try {
-        if (!isGood) {
-            response = await given;
-            isGood = isResponse(response);
-        }
-    } catch (error) {
-        finish(call, EXCEPTION, describeError(error));
-        return;
+// given: what the tenant gave, a Response or a promise of one. A Response is answered without a promise of this layer's own.
+function answerWith(call, given) {
+    const response = responseState(given);
+    if (response !== undefined) {
+        answer(call, response);
+    } else {
+        answerLater(call, given);
     }
-    answer(call, response, isGood);
 }
 
-async function run(call) {
-    let response;
-    let isGood;
+async function answerLater(call, given) {
+    let value;
     try {
-        response = FunctionPrototypeCall(handlerFetch, handler, call.request, env,
-            new ExecutionContext(call));
-        isGood = isResponse(response);
-        if (!isGood) {
-            response = await response;
-            isGood = isResponse(response);
-        }
+        value = await given;
     } catch (error) {
         finish(call, EXCEPTION, describeError(error));
         return;
     }
-    answer(call, response, isGood);
+    const response = responseState(value);
+    if (response !== undefined) {
+        answer(call, response);
+    } else {
+        finish(call, BAD_RESPONSE, `${gave.none}, but ${whatIs(value)}`);
+    }
+}
+
+function run(call) {
+    let given;
+    try {
+        given = FunctionPrototypeCall(handlerFetch, handler, call.request, env, new ExecutionContext(call));
+    } catch (error) {
+        finish(call, EXCEPTION, describeError(error));
+        return;
+    }
+    answerWith(call, given);
 }
 
 function whatIs(value) {
@@ -326,27 +322,21 @@ function whatIs(value) {
     return typeof value === "object" ? "another object" : `a ${typeof value}`;
 }
 
-// isGood: it is a Response.
-function answer(call, response, isGood) {
+// response: the state of a Response
+function answer(call, response) {
     if (call.gone) {
         return;
     }
-    if (!isGood) {
-        finish(call, BAD_RESPONSE, `${gave.none}, but ${whatIs(response)}`);
-        return;
-    }
-    const status = responseStatus(response);
+    const { body, list, status } = response;
     if (status === 0) {
         finish(call, BAD_RESPONSE, gave.error);
         return;
     }
     try {
-        const body = responseBody(response);
         if (body !== null && isUnusable(body)) {
             finish(call, BAD_RESPONSE, "the body of the Response was used already, or is locked");
             return;
         }
-        const list = responseList(response);
         if (body === null || isNullBodyStatus(status)) {
             respond(call.id, status, list, undefined, true);
         } else if (body.stream === undefined && body.incoming === undefined) {
@@ -394,7 +384,7 @@ const lengthOf = (content) =>
 
 // Returns what is wrong with a length that the tenant has set; undefined: nothing, or it has set none.
 function lengthFault(list, source) {
-    if (!listHas(list, "content-length")) {
+    if (list.length === 2 && list[0] === "content-type" || !listHas(list, "content-length")) {
         return undefined;
     }
     const given = listGet(list, "content-length");

@@ -22,8 +22,10 @@ export function forgetCurrent(call) {
     }
 }
 
+// Adds a request whose entry runs.
 export function addCall(call) {
     calls[slotOf(call.id)] = call;
+    current = call;
 }
 
 // Finds a request; undefined if it is not in the isolate.

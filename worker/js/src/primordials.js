@@ -117,8 +117,8 @@ export const DataViewPrototypeGetByteOffset = getter(DataView.prototype, "byteOf
 export const newList = () => ObjectSetPrototypeOf([], null);
 
 // Closes a class of this layer: a property that is looked up or set in its objects never reaches
-// Object.prototype, where a tenant may have put anything. Members of such a class are class fields,
-// which are defined, not set.
+// Object.prototype, where a tenant may have put anything. Returns its prototype, which may have defaults of members: an object has
+// its own value only once it is set.
 export const closeClass = (constructor) => ObjectSetPrototypeOf(constructor.prototype, null);
 
 export function isObject(value) {

@@ -3,7 +3,7 @@
 // Request (Fetch standard). A request of a client is built from the supervisor's frame, and parses
 // URL and headers only when they are asked for.
 import {
-    StringPrototypeSlice, StringPrototypeToUpperCase, TypeError, isObject, newList,
+    StringPrototypeSlice, StringPrototypeToUpperCase, TypeError, closeClass, isObject, newList,
 } from "./primordials.js";
 import { abortSignal, createSignal, followSignal, isAbortSignal } from "./abort.js";
 import {
@@ -16,7 +16,7 @@ import {
 import { findObject } from "./object_url.js";
 import { cutAt, hasCredentials, normalForm } from "./url.js";
 import {
-    defineInterface, requireArguments, toByteString, toDictionary, toText, toUSVString,
+    defineInterface, toByteString, toDictionary, toText, toUSVString,
 } from "./webidl.js";
 
 const internal = Symbol("internal");
@@ -92,37 +92,22 @@ export let createIncoming;
 // Aborts the signal of a request that came from a client.
 export let abortRequest;
 
-export class Request {
-    #method = "GET";
-    #url; // string, serialised only once it is asked for
-    #isSerialized = false;
-    #list;
-    #head; // packed head, as it came; becomes #list at the first use
-    #headers;
-    #body = null;
-    #object; // Blob of a blob: URL
-    #signal;
-    #aborted; // {reason}: aborted before #signal was asked for
-    #settings = defaults;
-
-    constructor(input, init = undefined) {
-        if (input === internal) {
-            return;
-        }
-        requireArguments(arguments.length, 1, "Request");
-        const source = isRequest(input) ? input : undefined;
-        const url = source === undefined ? toUSVString(input) : undefined;
-        init = readInit(init);
-        this.#fromInput(source, url, init);
-        this.#applyInit(source, init);
+// State of a Request. The defaults are on the prototype: most requests of clients leave them as they are.
+class RequestState {
+    constructor(method, url, head, body) {
+        this.method = method;
+        this.url = url; // string, serialised only once it is asked for
+        this.head = head; // packed head, as it came; becomes list at the first use
+        this.body = body;
     }
 
-    #fromInput(source, url, init) {
+    // source: the state of the request that is the input; undefined: that is a text
+    fromInput(source, url, init) {
         if (source !== undefined) {
-            this.#url = source.url;
-            this.#method = source.#method;
-            this.#object = source.#object;
-            this.#settings = { ...source.#settings, __proto__: null };
+            this.url = source.getUrl();
+            this.method = source.method;
+            this.object = source.object;
+            this.settings = { ...source.settings, __proto__: null };
         } else {
             const href = normalForm(url);
             if (href === undefined) {
@@ -131,20 +116,20 @@ export class Request {
             if (hasCredentials(href)) {
                 throw new TypeError("Request: the URL has credentials.");
             }
-            this.#url = href;
+            this.url = href;
             if (StringPrototypeSlice(href, 0, 5) === "blob:") {
-                this.#object = findObject(cutAt(href, "#"));
+                this.object = findObject(cutAt(href, "#"));
             }
             if (init !== undefined) {
-                this.#settings = { ...defaults, __proto__: null };
+                this.settings = { ...defaults, __proto__: null };
             }
         }
-        this.#isSerialized = true;
+        this.isSerialized = true;
     }
 
-    #applyInit(source, init) {
-        const settings = this.#settings;
-        let signal = source === undefined ? undefined : source.signal;
+    applyInit(source, init) {
+        const settings = this.settings;
+        let signal = source === undefined ? undefined : source.getSignal();
         if (init !== undefined) {
             if (init.window !== undefined && init.window !== null) {
                 throw new TypeError("Request: window is not null.");
@@ -167,43 +152,43 @@ export class Request {
                 throw new TypeError("Request: 'only-if-cached' needs mode 'same-origin'.");
             }
             if (init.method !== undefined) {
-                this.#method = toMethod(init.method);
+                this.method = toMethod(init.method);
             }
             if (init.signal !== undefined) {
                 signal = init.signal;
             }
         }
         if (signal !== undefined && signal !== null) {
-            this.#signal = followSignal(signal);
+            this.signal = followSignal(signal);
         }
-        if (settings.mode === "no-cors" && this.#method !== "GET" && this.#method !== "HEAD" &&
-            this.#method !== "POST") {
+        if (settings.mode === "no-cors" && this.method !== "GET" && this.method !== "HEAD" &&
+            this.method !== "POST") {
             throw new TypeError("Request: this method is not allowed with mode 'no-cors'.");
         }
-        this.#list = newList();
+        this.list = newList();
         if (init !== undefined && init.headers !== undefined) {
-            fillList(this.#list, init.headers, this.#guard());
+            fillList(this.list, init.headers, this.guard());
         } else if (source !== undefined) {
-            copyGuarded(this.#list, source.#getList(), this.#guard());
+            copyGuarded(this.list, source.getList(), this.guard());
         }
-        this.#setBody(source, init);
+        this.setBody(source, init);
     }
 
-    #setBody(source, init) {
-        const inputBody = source === undefined ? null : source.#body;
+    setBody(source, init) {
+        const inputBody = source === undefined ? null : source.body;
         const given = init === undefined ? undefined : init.body;
         if ((given !== undefined && given !== null || inputBody !== null) &&
-            (this.#method === "GET" || this.#method === "HEAD")) {
-            throw new TypeError(`Request: a ${this.#method} request cannot have a body.`);
+            (this.method === "GET" || this.method === "HEAD")) {
+            throw new TypeError(`Request: a ${this.method} request cannot have a body.`);
         }
         if (given !== undefined && given !== null) {
-            this.#body = extractBody(given);
-            if (extractedType !== undefined && !listHas(this.#list, "content-type")) {
+            this.body = extractBody(given);
+            if (extractedType !== undefined && !listHas(this.list, "content-type")) {
                 const type = newList();
                 listAppend(type, "content-type", extractedType);
-                copyGuarded(this.#list, type, this.#guard());
+                copyGuarded(this.list, type, this.guard());
             }
-            if (this.#body.stream !== undefined && init.duplex === undefined) {
+            if (this.body.stream !== undefined && init.duplex === undefined) {
                 throw new TypeError("Request: a stream as body needs duplex: 'half'.");
             }
             return;
@@ -214,10 +199,10 @@ export class Request {
             }
             // The new request takes the body over, the old one counts as used.
             if (inputBody.stream !== undefined) {
-                this.#body = new Body(undefined, undefined, proxyStream(inputBody.stream));
+                this.body = new Body(undefined, undefined, proxyStream(inputBody.stream));
             } else {
-                this.#body = new Body(inputBody.source, inputBody.incoming, undefined);
-                this.#body.isOwn = inputBody.isOwn;
+                this.body = new Body(inputBody.source, inputBody.incoming, undefined);
+                this.body.isOwn = inputBody.isOwn;
                 inputBody.used = true;
                 inputBody.source = undefined;
                 inputBody.incoming = undefined;
@@ -225,122 +210,144 @@ export class Request {
         }
     }
 
+    getUrl() {
+        if (!this.isSerialized) {
+            this.isSerialized = true;
+            this.url = normalForm(this.url) ?? this.url;
+        }
+        return this.url;
+    }
+
+    guard() {
+        return this.head !== undefined ? IMMUTABLE : this.settings.mode === "no-cors" ? NO_CORS : NONE;
+    }
+
+    getSignal() {
+        if (this.signal === undefined) {
+            this.signal = createSignal();
+            if (this.aborted !== undefined) {
+                abortSignal(this.signal, this.aborted.reason);
+            }
+        }
+        return this.signal;
+    }
+
+    getList() {
+        return this.list ??= listFromHead(this.head, HEAD_FIRST);
+    }
+}
+const stateDefaults = closeClass(RequestState);
+stateDefaults.isSerialized = false;
+stateDefaults.list = undefined;
+stateDefaults.headers = undefined;
+stateDefaults.object = undefined; // Blob of a blob: URL
+stateDefaults.signal = undefined;
+stateDefaults.aborted = undefined; // {reason}: aborted before the signal was asked for
+stateDefaults.settings = defaults;
+
+export class Request {
+    #state;
+
+    constructor(input, init = undefined) {
+        if (input === internal) {
+            this.#state = init;
+            return;
+        }
+        if (input === undefined) {
+            throw new TypeError("Request: parameter 1 is undefined, not a URL or a Request.");
+        }
+        const source = isRequest(input) ? input.#state : undefined;
+        const url = source === undefined ? toUSVString(input) : undefined;
+        init = readInit(init);
+        const state = new RequestState("GET", undefined, undefined, null);
+        state.fromInput(source, url, init);
+        state.applyInit(source, init);
+        this.#state = state;
+    }
+
     get method() {
-        return this.#method;
+        return this.#state.method;
     }
     get url() {
-        return this.#getUrl();
-    }
-    #getUrl() {
-        if (!this.#isSerialized) {
-            this.#isSerialized = true;
-            this.#url = normalForm(this.#url) ?? this.#url;
-        }
-        return this.#url;
+        return this.#state.getUrl();
     }
     get headers() {
-        return this.#headers ??= wrapList(this.#getList(), this.#guard());
-    }
-    #guard() {
-        return this.#head !== undefined ? IMMUTABLE : this.#settings.mode === "no-cors" ? NO_CORS : NONE;
+        return this.#state.headers ??= wrapList(this.#state.getList(), this.#state.guard());
     }
     get destination() {
-        this.#method; // eslint-disable-line no-unused-expressions -- brand check
+        this.#state; // eslint-disable-line no-unused-expressions -- brand check
         return "";
     }
     get referrer() {
-        const { referrer } = this.#settings;
+        const { referrer } = this.#state.settings;
         return referrer === "no-referrer" ? "" : referrer;
     }
     get referrerPolicy() {
-        return this.#settings.referrerPolicy;
+        return this.#state.settings.referrerPolicy;
     }
     get mode() {
-        return this.#settings.mode;
+        return this.#state.settings.mode;
     }
     get credentials() {
-        return this.#settings.credentials;
+        return this.#state.settings.credentials;
     }
     get cache() {
-        return this.#settings.cache;
+        return this.#state.settings.cache;
     }
     get redirect() {
-        return this.#settings.redirect;
+        return this.#state.settings.redirect;
     }
     get integrity() {
-        return this.#settings.integrity;
+        return this.#state.settings.integrity;
     }
     get keepalive() {
-        return this.#settings.keepalive;
+        return this.#state.settings.keepalive;
     }
     get isReloadNavigation() {
-        this.#method; // eslint-disable-line no-unused-expressions -- brand check
+        this.#state; // eslint-disable-line no-unused-expressions -- brand check
         return false;
     }
     get isHistoryNavigation() {
-        this.#method; // eslint-disable-line no-unused-expressions -- brand check
+        this.#state; // eslint-disable-line no-unused-expressions -- brand check
         return false;
     }
     get signal() {
-        return this.#getSignal();
-    }
-    #getSignal() {
-        if (this.#signal === undefined) {
-            this.#signal = createSignal();
-            if (this.#aborted !== undefined) {
-                abortSignal(this.#signal, this.#aborted.reason);
-            }
-        }
-        return this.#signal;
+        return this.#state.getSignal();
     }
     get duplex() {
-        this.#method; // eslint-disable-line no-unused-expressions -- brand check
+        this.#state; // eslint-disable-line no-unused-expressions -- brand check
         return "half";
     }
 
     clone() {
-        const body = this.#body;
+        const { body } = this.#state;
         if (body !== null && isUnusable(body)) {
             throw alreadyUsed();
         }
-        const copy = new Request(internal);
-        copy.#method = this.#method;
-        copy.#url = this.#getUrl();
-        copy.#isSerialized = true;
-        copy.#settings = this.#settings;
-        copy.#object = this.#object;
-        copy.#list = copyList(this.#getList());
-        copy.#head = this.#head;
-        copy.#signal = followSignal(this.#getSignal());
-        copy.#body = body === null ? null : cloneBody(body);
-        return copy;
-    }
-
-    #getList() {
-        return this.#list ??= listFromHead(this.#head, HEAD_FIRST);
+        const copy = new RequestState(this.#state.method, this.#state.getUrl(), this.#state.head, null);
+        copy.isSerialized = true;
+        copy.settings = this.#state.settings;
+        copy.object = this.#state.object;
+        copy.list = copyList(this.#state.getList());
+        copy.signal = followSignal(this.#state.getSignal());
+        copy.body = body === null ? null : cloneBody(body);
+        return new Request(internal, copy);
     }
 
     static {
-        isRequest = (value) => isObject(value) && #method in value;
-        requestBody = (request) => request.#body;
-        requestList = (request) => request.#getList();
-        requestMethod = (request) => request.#method;
-        requestUrl = (request) => request.#getUrl();
-        requestObject = (request) => request.#object;
-        requestSignal = (request) => request.#signal;
-        createIncoming = (method, url, head, body) => {
-            const request = new Request(internal);
-            request.#method = method;
-            request.#url = url;
-            request.#head = head;
-            request.#body = body;
-            return request;
-        };
+        isRequest = (value) => isObject(value) && #state in value;
+        requestBody = (request) => request.#state.body;
+        requestList = (request) => request.#state.getList();
+        requestMethod = (request) => request.#state.method;
+        requestUrl = (request) => request.#state.getUrl();
+        requestObject = (request) => request.#state.object;
+        requestSignal = (request) => request.#state.signal;
+        createIncoming = (method, url, head, body) => new Request(internal, new RequestState(method, url, head, body));
         abortRequest = (request, reason) => {
-            if (request.#signal === undefined) {
-                request.#aborted = { __proto__: null, reason };
+            if (request.#state.signal === undefined) {
+                request.#state.aborted = { __proto__: null, reason };
             } else {
-                abortSignal(request.#signal, reason);
+                abortSignal(request.#state.signal, reason);
             }
         };
     }

@@ -2,7 +2,7 @@
 //
 // Response (Fetch standard). The header list becomes a Headers object only when it is asked for.
 import {
-    JSONStringify, RangeError, StringPrototypeCharCodeAt, TypeError, isObject, newList,
+    JSONStringify, RangeError, StringPrototypeCharCodeAt, TypeError, closeClass, isObject, newList,
 } from "./primordials.js";
 import {
     Body, alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody, textBody,
@@ -19,6 +19,8 @@ export const isNullBodyStatus = (status) => status !== 200 &&
     (status === 101 || status === 103 || status === 204 || status === 205 || status === 304);
 
 export let isResponse;
+// responseState returns the state of a Response: status, body and list, its headers to send, flat; undefined for any other value.
+export let responseState;
 export let responseStatus;
 export let responseBody;
 // responseWith makes a Response of another body, of any length.
@@ -44,36 +46,14 @@ function isReasonPhrase(text) {
     return true;
 }
 
-export class Response {
-    #status = 200;
-    #statusText = "";
-    #list = noHeaders; // shared until #headers wraps a copy of it
-    #headers;
-    #immutable = false;
-    #type = "default";
-    #url = "";
-    #redirected = false;
-    #body = null;
-
-    constructor(body = null, init = undefined) {
-        if (body === internal) {
-            return;
-        }
-        if (typeof body === "string" && init === undefined) {
-            this.#body = textBody(body);
-            this.#list = plainText;
-            return;
-        }
-        let extracted = null;
-        let type;
-        if (body !== null) {
-            extracted = extractBody(body);
-            type = extractedType;
-        }
-        this.#initialize(init, extracted, type);
+// State of a Response. The defaults are on the prototype: most responses leave them as they are.
+class ResponseState {
+    constructor(body, list) {
+        this.body = body;
+        this.list = list; // may be shared until headers wraps a copy of it
     }
 
-    #initialize(init, body, type) {
+    initialize(init, body, type) {
         init = toDictionary(init, "Response");
         if (init !== undefined) {
             const { headers, status, statusText } = init;
@@ -92,38 +72,69 @@ export class Response {
             if (!isReasonPhrase(text)) {
                 throw new TypeError("Response: statusText has a character that may not be sent.");
             }
-            this.#status = code;
-            this.#statusText = text;
+            this.status = code;
+            this.statusText = text;
             if (list !== undefined && list.length > 0) {
-                this.#list = list;
+                this.list = list;
             }
         }
         if (body !== null) {
-            if (isNullBodyStatus(this.#status)) {
-                throw new TypeError(`Response: status ${this.#status} cannot have a body.`);
+            if (isNullBodyStatus(this.status)) {
+                throw new TypeError(`Response: status ${this.status} cannot have a body.`);
             }
-            this.#body = body;
+            this.body = body;
             if (type !== undefined) {
-                if (this.#list === noHeaders) {
+                if (this.list === noHeaders) {
                     if (type === plainText[1]) {
-                        this.#list = plainText;
+                        this.list = plainText;
                     } else {
-                        this.#list = newList();
-                        listAppend(this.#list, "content-type", type);
+                        this.list = newList();
+                        listAppend(this.list, "content-type", type);
                     }
-                } else if (!listHas(this.#list, "content-type")) {
-                    listAppend(this.#list, "content-type", type);
+                } else if (!listHas(this.list, "content-type")) {
+                    listAppend(this.list, "content-type", type);
                 }
             }
         }
     }
+}
+const stateDefaults = closeClass(ResponseState);
+stateDefaults.status = 200;
+stateDefaults.statusText = "";
+stateDefaults.headers = undefined;
+stateDefaults.immutable = false;
+stateDefaults.type = "default";
+stateDefaults.url = "";
+stateDefaults.redirected = false;
+
+export class Response {
+    #state;
+
+    constructor(body = null, init = undefined) {
+        if (body === internal) {
+            this.#state = init;
+            return;
+        }
+        if (typeof body === "string" && init === undefined) {
+            this.#state = new ResponseState(textBody(body), plainText);
+            return;
+        }
+        let extracted = null;
+        let type;
+        if (body !== null) {
+            extracted = extractBody(body);
+            type = extractedType;
+        }
+        this.#state = new ResponseState(null, noHeaders);
+        this.#state.initialize(init, extracted, type);
+    }
 
     static error() {
-        const response = new Response(internal);
-        response.#type = "error";
-        response.#status = 0;
-        response.#immutable = true;
-        return response;
+        const state = new ResponseState(null, noHeaders);
+        state.type = "error";
+        state.status = 0;
+        state.immutable = true;
+        return new Response(internal, state);
     }
 
     static redirect(url, status = 302) {
@@ -138,12 +149,11 @@ export class Response {
             status !== 308) {
             throw new RangeError(`Response.redirect: ${status} is not a redirect status.`);
         }
-        const response = new Response(internal);
-        response.#status = status;
-        response.#list = newList();
-        listAppend(response.#list, "location", location);
-        response.#immutable = true;
-        return response;
+        const state = new ResponseState(null, newList());
+        state.status = status;
+        listAppend(state.list, "location", location);
+        state.immutable = true;
+        return new Response(internal, state);
     }
 
     static json(data, init = undefined) {
@@ -152,89 +162,84 @@ export class Response {
         if (text === undefined) {
             throw new TypeError("Response.json: the value cannot be written as JSON.");
         }
-        const response = new Response(internal);
-        response.#initialize(init, extractBody(text), "application/json");
-        return response;
+        const state = new ResponseState(null, noHeaders);
+        state.initialize(init, extractBody(text), "application/json");
+        return new Response(internal, state);
     }
 
     get type() {
-        return this.#type;
+        return this.#state.type;
     }
     get url() {
-        return this.#url;
+        return this.#state.url;
     }
     get redirected() {
-        return this.#redirected;
+        return this.#state.redirected;
     }
     get status() {
-        return this.#status;
+        return this.#state.status;
     }
     get ok() {
-        return this.#status >= 200 && this.#status <= 299;
+        return this.#state.status >= 200 && this.#state.status <= 299;
     }
     get statusText() {
-        return this.#statusText;
+        return this.#state.statusText;
     }
     get headers() {
-        return this.#headers ??= wrapList(this.#list = copyList(this.#list),
-            this.#immutable ? IMMUTABLE : NONE);
+        return this.#state.headers ??= wrapList(this.#state.list = copyList(this.#state.list),
+            this.#state.immutable ? IMMUTABLE : NONE);
     }
 
     clone() {
-        const body = this.#body;
+        const body = this.#state.body;
         if (body !== null && isUnusable(body)) {
             throw alreadyUsed();
         }
-        const copy = new Response(internal);
-        copy.#status = this.#status;
-        copy.#statusText = this.#statusText;
-        copy.#list = copyList(this.#list);
-        copy.#immutable = this.#immutable;
-        copy.#type = this.#type;
-        copy.#url = this.#url;
-        copy.#redirected = this.#redirected;
-        copy.#body = body === null ? null : cloneBody(body);
-        return copy;
+        const copy = new ResponseState(null, copyList(this.#state.list));
+        copy.status = this.#state.status;
+        copy.statusText = this.#state.statusText;
+        copy.immutable = this.#state.immutable;
+        copy.type = this.#state.type;
+        copy.url = this.#state.url;
+        copy.redirected = this.#state.redirected;
+        copy.body = body === null ? null : cloneBody(body);
+        return new Response(internal, copy);
     }
 
     static {
-        isResponse = (value) => isObject(value) && #status in value;
+        responseState = (value) => (isObject(value) && #state in value ? value.#state : undefined);
+        isResponse = (value) => isObject(value) && #state in value;
         createAnswer = (status, head, body, url) => {
-            const response = new Response(internal);
-            response.#status = status;
-            response.#list = listFromHead(head, 0);
-            response.#immutable = true;
-            response.#body = body;
-            response.#url = url;
-            return response;
+            const state = new ResponseState(body, listFromHead(head, 0));
+            state.status = status;
+            state.immutable = true;
+            state.url = url;
+            return new Response(internal, state);
         };
         createFetched = (url, status, statusText, list, body) => {
-            const response = new Response(internal);
-            response.#status = status;
-            response.#statusText = statusText;
-            response.#list = list;
-            response.#immutable = true;
-            response.#type = "basic";
-            response.#body = body;
-            response.#url = url;
-            return response;
+            const state = new ResponseState(body, list);
+            state.status = status;
+            state.statusText = statusText;
+            state.immutable = true;
+            state.type = "basic";
+            state.url = url;
+            return new Response(internal, state);
         };
         responseWith = (response, stream) => {
-            const made = new Response(internal);
-            made.#status = response.#status;
-            made.#statusText = response.#statusText;
-            made.#list = newList();
-            for (let i = 0; i < response.#list.length; i += 2) {
-                if (response.#list[i] !== "content-length") {
-                    listAppend(made.#list, response.#list[i], response.#list[i + 1]);
+            const { list, status, statusText } = response.#state;
+            const made = new ResponseState(new Body(undefined, undefined, stream), newList());
+            made.status = status;
+            made.statusText = statusText;
+            for (let i = 0; i < list.length; i += 2) {
+                if (list[i] !== "content-length") {
+                    listAppend(made.list, list[i], list[i + 1]);
                 }
             }
-            made.#body = new Body(undefined, undefined, stream);
-            return made;
+            return new Response(internal, made);
         };
-        responseStatus = (response) => response.#status;
-        responseBody = (response) => response.#body;
-        responseList = (response) => response.#list;
+        responseStatus = (response) => response.#state.status;
+        responseBody = (response) => response.#state.body;
+        responseList = (response) => response.#state.list;
     }
 }
 mixInBody(Response, (response) => responseBody(response), (response) => responseList(response));

@@ -50,8 +50,8 @@ export function toUSVString(value) {
 // Converts the content of a body. A long text becomes bytes at once: these are bounded, and made
 // without looking into it.
 export function toContent(value) {
-    const string = toDOMString(value);
-    return isLong(string) ? utf8Encode(string) : StringPrototypeToWellFormed(string);
+    const string = typeof value === "string" ? value : `${value}`;
+    return string.length > MAX_TEXT ? utf8Encode(string) : StringPrototypeToWellFormed(string);
 }
 
 export function toNumber(value) {
