@@ -217,6 +217,13 @@ ERRORS = {
         script("\n  new Response('', { status: 9 });"),
         "worker.js:2:3\n      new Response('', { status: 9 }); } };\n      ^\n    at Object.fetch ",
     ),
+    "of a body that came later": (
+        script(
+            "const body = new ReadableStream({ async pull(c) { await null; c.enqueue(new Uint8Array([123])); c.close(); } });\n"
+            "  await new Response(body).json();"
+        ),
+        "worker.js:2:3\n      await new Response(body).json(); } };\n      ^\n    at async Object.fetch (worker.js:2:3)\n",
+    ),
     "with a cause": (
         "function low() {\n  throw new RangeError('low');\n}\n"
         + script("\ntry { low(); } catch (cause) { throw new Error('high', { cause }); }"),

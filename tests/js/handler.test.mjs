@@ -427,3 +427,18 @@ test("a stream of text is told its remedy", async () => {
     await new Promise((resolve) => setImmediate(resolve));
     assert.match(host.result(id).message, /is not a Uint8Array; text goes through new TextEncoderStream\(\)/);
 });
+
+test("the stack of a body that cannot be read has the place that waits for it, also if the body comes later", () => {
+    for (const [read, expected] of [["json", /^SyntaxError: /], ["formData", /^TypeError: The content-type of the body is no form type\./]]) {
+        const host = new Host().boot(`{
+            async fetch(request) { return new Response(await this.inner(request)); },
+            async inner(request) { return await request.${read}(); },
+        }`);
+        host.run("Error.stackTraceLimit = 30"); // node has frames of its own below those of an entry
+        const id = host.start({ method: "POST", body: "{bad", end: false });
+        host.onBody(id, "x", true);
+        const { message } = host.result(id);
+        assert.match(message, expected);
+        assert.match(message, /\n    at async .*inner \(.*:3:\d+\)\n    at async .*fetch/);
+    }
+});

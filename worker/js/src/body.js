@@ -262,15 +262,26 @@ function toForm(content, mime) {
 export function mixInBody(constructor, bodyOf, listOf) {
     // Returns a promise of what convert makes of the body's content. No promise is resolved with the content itself: that would look
     // up its "then", which may be the tenant's.
-    const consumeAs = (object, convert) => new Promise((resolve, reject) => {
-        consume(bodyOf(object), (content, isOwn) => {
-            try {
-                resolve(convert(content, isOwn));
-            } catch (error) {
-                reject(error);
+    // An exception of convert has the place of the code that waits in its stack: V8 follows the promises of async functions.
+    const consumeAs = async (object, convert) => {
+        let given; // returns what convert makes of the content, or throws
+        let wake;
+        const take = (value) => {
+            given = value;
+            if (wake !== undefined) {
+                wake();
             }
-        }, reject);
-    });
+        };
+        consume(bodyOf(object), (content, isOwn) => take(() => convert(content, isOwn)), (error) => take(() => {
+            throw error;
+        }));
+        if (given === undefined) {
+            await new Promise((resolve) => {
+                wake = resolve;
+            });
+        }
+        return given();
+    };
     const members = {
         get body() {
             const body = bodyOf(this);
