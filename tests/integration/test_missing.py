@@ -7,7 +7,7 @@ import pytest
 
 from harness import TOP, cordon, script, wait_for
 
-SOURCE = (TOP / "worker" / "js" / "src" / "missing.js").read_text()
+SOURCE = (TOP / "worker" / "js" / "src" / "missing" / "main.js").read_text()
 ROWS = {
     name: advice
     for names, advice in re.findall(r'\["([\w ]+)",\s*"([^"]+)"\]', SOURCE)

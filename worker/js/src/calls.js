@@ -15,7 +15,7 @@ import { NO_BYTES, viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
 import { addCall, findCall, forgetCurrent, removeCall, setCurrent } from "./current.js";
 import { domException } from "./dom_exception.js";
-import { createFetchEvent, givenAnswer, wasAnswered } from "./fetch_event.js";
+import { fetchEventLibrary } from "./fetch_event.js";
 import { dispatchToScope, findFetchListener } from "./global_scope.js";
 import { listAppend, listGet, listHas } from "./headers.js";
 import { IncomingBody } from "./incoming_body.js";
@@ -263,6 +263,7 @@ export function dispatch(id, method, url, head, bytes, end, hasBody, caller) {
 }
 
 function runListeners(call) {
+    const { createFetchEvent, givenAnswer, wasAnswered } = fetchEventLibrary();
     const event = createFetchEvent(call);
     const errors = dispatchToScope(event);
     const isAnswered = wasAnswered(event);

@@ -12,6 +12,7 @@ import { load as loadUrlPattern } from "lazy:./url_pattern/main.js";
 import { cryptoLibrary, subtleLibrary } from "./crypto.js";
 import { domExceptionLibrary } from "./dom_exception.js";
 import { encodingStreamLibrary } from "./encoding_streams.js";
+import { fetchEventLibrary } from "./fetch_event.js";
 import { formLibrary } from "./form.js";
 import { timeline } from "./globals.js";
 import { lazy } from "./native.js";
@@ -40,6 +41,8 @@ const libraries = {
     DOMException: domExceptionLibrary,
     DecompressionStream: compressionLibrary,
     DigestStream: subtleLibrary, // a property of crypto
+    ExtendableEvent: fetchEventLibrary,
+    FetchEvent: fetchEventLibrary,
     FormData: formLibrary,
     HTMLRewriter: loadRewriter,
     MessageChannel: messagingLibrary,

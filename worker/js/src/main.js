@@ -17,7 +17,6 @@ import { defineCrypto } from "./crypto.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
 import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
 import { EventTarget, setEventTargetHooks } from "./event_target.js";
-import { ExtendableEvent, FetchEvent } from "./fetch_event.js";
 import { fetchFunctions } from "./fetch.js";
 import { defineFunctionText } from "./function_text.js";
 import { defineScope } from "./global_scope.js";
@@ -51,7 +50,7 @@ setEventTargetHooks({
 
 define({
     AbortController, AbortSignal, Blob, CustomEvent, ErrorEvent, Event, EventTarget,
-    ExtendableEvent, FetchEvent, File, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
+    File, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
     TextDecoder, TextEncoder, console,
 }, false);
 define({ navigator, performance, self: globalThis }, true);
