@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes corpus/worker_frames, corpus/admin_frames and corpus/frame: one small file for each kind of input.
+"""Writes corpus/worker_frames, corpus/admin_frames, corpus/egress_frames and corpus/frame: one small file for each kind of input.
 
-Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c and fuzz_frame.c. Run this after a change of the
+Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c, fuzz_egress_frames.c and fuzz_frame.c. Run this after a change of the
 protocol, and commit the files that it writes; inputs that a fuzzer has found are kept beside them, with other names."""
 
 import pathlib
@@ -340,6 +340,53 @@ ADMIN = {
     "http": (0, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
 }
 
+# ---- egress: numbers of fetches, and options, of fuzz_egress_frames.c
+
+PLAIN, UPLOADS, UPLOADED, DROPPED, ENDED = range(1, 6)
+EGRESS_CLOSES, MORE_CREDIT = 8, 16
+NO_FAILURE, OF_CANCEL, BY_TIME = 0, 1, 11
+
+
+def answer_head(fetch, *fields, status=200, version=11):
+    return frame(2, f1=fetch, f2=status, f3=version, f4=pack(*fields))
+
+
+def answer_body(fetch, text):
+    return frame(3, f1=fetch, f2=text)
+
+
+def answer_done(fetch, failure=NO_FAILURE, text="", received=0, sent=0):
+    return frame(5, f1=fetch, f2=failure, f3=text, f4="192.0.2.1:80", f5=sent, f6=received, f7=1, f8=5, f9=6, f10=7)
+
+
+EGRESS = {
+    "whole-answer": (0, answer_head(PLAIN, "content-type", "text/plain", "x", "") + answer_body(PLAIN, "hello") +
+                     answer_done(PLAIN, received=5)),
+    "in-pieces": (PIECES_3, answer_head(PLAIN, version=20) + answer_body(PLAIN, "a") + answer_done(PLAIN, received=1)),
+    "credit-for-uploads": (0, frame(4, f1=UPLOADS, f2=3000) + frame(4, f1=UPLOADED, f2=3000) + answer_done(UPLOADS, BY_TIME, "late", sent=3000)),
+    "cancelled": (0, answer_head(DROPPED) + answer_body(DROPPED, "x") + answer_done(DROPPED, OF_CANCEL, "cancelled", 1)),
+    "many-parts": (MORE_CREDIT, answer_head(PLAIN) + answer_body(PLAIN, "x" * 900) * 4 + answer_done(PLAIN, received=3600)),
+    "closes": (EGRESS_CLOSES, answer_head(PLAIN) + frame(6)),
+    "pong": (0, frame(6) * 3),
+    "over-its-credit": (0, answer_head(PLAIN) + answer_body(PLAIN, "x" * 1001)),
+    "credit-of-nothing": (0, frame(4, f1=PLAIN, f2=1)),
+    "more-credit-than-bytes": (0, frame(4, f1=UPLOADS, f2=3001)),
+    "body-before-head": (0, answer_body(PLAIN, "x")),
+    "second-head": (0, answer_head(PLAIN) * 2),
+    "done-twice": (0, answer_done(PLAIN, BY_TIME) * 2),
+    "of-one-that-ended": (0, answer_head(ENDED)),
+    "of-none": (0, answer_done(99, BY_TIME)),
+    "complete-without-head": (0, answer_done(PLAIN)),
+    "wrong-count": (0, answer_done(PLAIN, BY_TIME, received=1)),
+    "text-with-escape": (0, answer_done(PLAIN, BY_TIME, "\x1b[2J")),
+    "line-in-a-value": (0, answer_head(PLAIN, "a", "b\r\nc: d")),
+    "status-of-100": (0, answer_head(PLAIN, status=100)),
+    "broken-head": (0, frame(2, f1=PLAIN, f2=200, f3=11, f4=b"\x01\0\0\0\x09")),
+    "second-hello": (0, frame(1, f1="egress", f2=1)),
+    "empty": (0, raw(b"\0")),
+    "giant-length": (0, b"\xff\xff\xff\xff"),
+}
+
 # ---- frames of every envelope, see fuzz_frame.c
 
 FROM_WORKER, TO_WORKER, COMMAND, ANSWER, STORE_REQUEST, STORE_ANSWER = range(6)
@@ -373,4 +420,5 @@ def write(folder, seeds):
 
 write("worker_frames", WORKER)
 write("admin_frames", ADMIN)
+write("egress_frames", EGRESS)
 write("frame", FRAMES)
