@@ -434,6 +434,9 @@ static int set_up(struct skepd *skepd, const struct arguments *arguments)
         callers_settle(skepd->tenants);
     if (r < 0)
         return r;
+    r = service_take_signals(skepd->service, skepd->base);
+    if (r < 0)
+        return r;
     r = listen_front(skepd->front, skepd->sockets, skepd->config);
     if (r < 0)
         return r;

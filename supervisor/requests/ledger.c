@@ -305,15 +305,16 @@ static bool is_queue_full(const struct tenant *tenant)
 #define REQUESTS_PER_FREE 3
 
 /* Returns whether the tenant's requests have taken the connections of others: with a long queue, a tenant whose requests take long
- * could have all connections. Requests stand for their connections here. */
+ * could have all connections. Requests stand for their connections here, and calls of tenants are among them, so that none may seem
+ * to be free while a client has just come with one: a tenant without requests never crowds. */
 static bool is_crowding(const struct ledger *ledger, const struct tenant *tenant)
 {
     const uint64_t most = ledger->config->http.connections;
     const uint64_t taken = (uint64_t) ledger->queued + ledger->in_workers;
+    const uint64_t n_free = taken < most ? most - taken : 1;
     const uint64_t n = (uint64_t) tenant->n_queued + tenant->n_in_flight;
 
-    return tenant->tenants->n_listed > 1 &&
-           n >= REQUESTS_PER_FREE * (most - (taken < most ? taken : most));
+    return tenant->tenants->n_listed > 1 && n >= REQUESTS_PER_FREE * n_free;
 }
 
 static uint64_t announced_size(const struct http_request *head)

@@ -343,16 +343,14 @@ static struct event *start_status_tick(struct service *service)
     return event;
 }
 
-static int start_events(struct service *service)
+int service_take_signals(struct service *service, struct event_base *base)
 {
     for (int i = 0; i < SIGNALS; i++) {
-        service->signals[i] =
-            evsignal_new(service->with.base, signals[i].number, signals[i].callback, service);
+        service->signals[i] = evsignal_new(base, signals[i].number, signals[i].callback, service);
         if (!service->signals[i] || event_add(service->signals[i], NULL) < 0)
-            return -ENOMEM;
+            return log_error_errno(-ENOMEM, "cannot start");
     }
-    service->status_tick = start_status_tick(service);
-    return service->status_tick ? 0 : -ENOMEM;
+    return 0;
 }
 
 static int make_ready(struct service *service)
@@ -422,10 +420,11 @@ static int attach_heir(struct service *service)
 
 static int start_parts(struct service *service)
 {
-    int r = start_events(service);
+    int r = make_ready(service);
 
-    if (r == 0)
-        r = make_ready(service);
+    service->status_tick = start_status_tick(service);
+    if (!service->status_tick)
+        r = -ENOMEM;
     if (r == 0)
         r = make_drain(service);
     if (r == 0)

@@ -68,7 +68,11 @@ struct service_options {
     struct reload *reload;
     struct deploys *deploys;
 };
-/* Starts the service when all parts are made: signals and timers. Before confinement. Returns 0 or
+/* Has signals to end, reload and upgrade wait for the loop from now on, in place of their default actions. Before anything is
+ * announced. 0 or -errno, logged. */
+int service_take_signals(struct service *service, struct event_base *base);
+
+/* Starts the service when all parts are made: timers, and what an upgrade needs. Before confinement. Returns 0 or
  * -errno, logged. */
 int service_start(struct service *service, const struct service_options *options);
 /* Undoes service_start, and tells the service manager nothing from then on. Before the loop is

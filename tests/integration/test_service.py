@@ -15,7 +15,7 @@ import time
 import pytest
 
 from client import Connection
-from harness import BIN, descendants, free_port, is_alive, script, status_of, wait_for
+from harness import BIN, Skepd, descendants, free_port, is_alive, script, status_of, wait_for
 from load import Load
 from manager import HELLO, Manager
 
@@ -23,6 +23,21 @@ SLOW = script(
     "await new Promise((done) => setTimeout(done, 1500)); return new Response('slow');"
 )
 STUCK = script("await new Promise(() => {}); return new Response();")
+
+
+# ---- signals
+
+
+def test_signal_that_comes_as_soon_as_skepd_listens_ends_it_in_order(folder):
+    for _ in range(5):
+        skepd = Skepd(folder, {"a": HELLO})
+        with subprocess.Popen(skepd.command(), stderr=subprocess.PIPE, cwd=folder, text=True) as process:
+            listening = next((line for line in process.stderr if "listening on" in line), None)
+            assert listening, "skepd has ended"
+            process.send_signal(signal.SIGTERM)
+            rest = process.stderr.read()
+            assert process.wait(20) == 0, rest
+        assert not skepd.admin_socket.exists()
 
 
 # ---- notify

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request that comes too late for an isolate in which JavaScript was stopped goes to the next one, and that may be stopped before
- * it, too: any number of times that is not absurd. The supervisor without processes: tests/fuzz/rig.h.
+ * Which requests are refused. One that comes too late for an isolate in which JavaScript was stopped goes to the next one, and that may
+ * be stopped before it, too: any number of times that is not absurd. The supervisor without processes: tests/fuzz/rig.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +30,7 @@ static const char config[] =
     "      limits: { maximum: { renewals: 10000 } } }\n";
 
 static const char manifest[] = "name: a\nmain: a.js\ncordon: many\nlimits: { renewals: 10000 }\n";
+static const char other_manifest[] = "name: b\nmain: a.js\ncordon: many\n";
 
 struct scene {
     struct rig *rig;
@@ -154,6 +155,26 @@ static void test_request_that_has_begun_each_time_is_sent_a_few_times(void **sta
     assert_int_equal(s->client.status, 503);
 }
 
+/* Calls of other tenants count as requests, and so as connections. */
+static void
+test_tenant_without_requests_is_served_when_calls_seem_to_have_all_connections(void **state)
+{
+    static const struct http_response response = { .status = 200 };
+    struct scene *s = *state;
+    const unsigned calls = 2 * s->rig->heart.config->http.connections;
+
+    rig_install(s->rig, other_manifest, "/nowhere");
+    s->rig->heart.ledger->in_workers += calls;
+    rig_client_ask(&s->client, GET, strlen(GET), true);
+    turn(s);
+    assert_int_equal(s->client.ended, 0);
+    (void) load(s);
+    assert_int_equal(ledger_on_head(find_request(s), &response, NULL, 0, true), 0);
+    turn(s);
+    s->rig->heart.ledger->in_workers -= calls;
+    assert_int_equal(s->client.status, 200);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -163,6 +184,7 @@ int main(void)
         TEST(test_request_is_given_up_in_the_end),
         TEST(test_request_that_has_begun_each_time_is_sent_a_few_times),
         TEST(test_request_that_has_begun_and_may_not_run_twice_is_given_up_at_once),
+        TEST(test_tenant_without_requests_is_served_when_calls_seem_to_have_all_connections),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
