@@ -79,8 +79,8 @@ void __wrap_spawner_forget(struct spawner *spawner, const void *owner)
 struct opener {
     struct egress_fetch *fetch; /* NULL: it has ended, or was cancelled */
     unsigned n_heads, n_ends;
-    uint64_t received, credit; /* of the answer's body: what came, and what could */
-    uint64_t granted, sent;    /* of the request's body */
+    uint64_t received, credit; /* bytes of the answer: those that came, and those that could */
+    uint64_t granted, sent;    /* bytes of the request: those that egress took, and all */
     bool gives_more;           /* credit for each part that comes */
 };
 
