@@ -36,6 +36,7 @@ struct env_entry {
 /* Kinds of things that a binding leads to; each has a row in supervisor/calls and a face in worker/js. */
 enum binding_kind {
     BINDING_SERVICE, /* another tenant */
+    BINDING_FETCH,   /* fetch(): behind the kinds that skep.yaml and LoadBegin have */
     BINDING_KINDS,
 };
 

@@ -22,7 +22,9 @@
 #define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */
 /* The most that the files of one load have together: the largest value of files_mib. */
 #define LOAD_FILES_MAX_BYTES (UINT32_C(256) << 20)
-#define PROTOCOL_VERSION 4
+#define PROTOCOL_VERSION 5
+/* Call.binding of fetch(), which is no binding of the manifest. */
+#define CALL_FETCH_BINDING UINT32_MAX
 
 /* One type of message whose bytes go raw behind the message: its field `offset`, a ProtobufCBinaryData. In the message
  * itself that field is empty. */

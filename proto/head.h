@@ -17,7 +17,9 @@ extern "C" {
 #define HEAD_MAX_BYTES (UINT32_C(512) << 10) /* table and texts */
 #define HEAD_FIELDS_MAX 256                  /* headers in the head of an answer or a call */
 #define HEAD_REQUEST_FIELDS_MAX 1024 /* headers in a request's head; see http.header_count */
-#define HEAD_REQUEST_TEXTS 2         /* texts before the headers: method and URL */
+#define HEAD_REQUEST_TEXTS 2         /* texts before the headers of a request: method and URL */
+/* Texts before the headers of a call: method, scheme, host, path with the query. */
+#define HEAD_CALL_TEXTS 4
 
 struct head_text {
     const char *data; /* borrowed: in the packed head; not terminated */

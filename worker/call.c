@@ -102,7 +102,7 @@ int64_t call_open(void *host, uint64_t request, const struct isolate_call *asked
     struct job *job = find_job(app, request);
     Skep__Worker__Call frame = SKEP__WORKER__CALL__INIT;
 
-    if (!job || asked->binding >= app->n_bindings)
+    if (!job || (asked->binding >= app->n_bindings && asked->binding != CALL_FETCH_BINDING))
         return -ENOENT;
     if (asked->head.size > HEAD_MAX_BYTES || asked->body.size > BODY_CHUNK_MAX_BYTES)
         return -E2BIG;
@@ -117,6 +117,7 @@ int64_t call_open(void *host, uint64_t request, const struct isolate_call *asked
     frame.id = call->id;
     frame.binding = asked->binding;
     frame.head = bytes(asked->head);
+    frame.port = asked->port;
     frame.body = bytes(asked->body);
     frame.end = asked->end;
     host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &frame);

@@ -46,10 +46,12 @@ enum isolate_outcome {
     ISOLATE_REQUEST_BAD_RESPONSE, /* not a Response, or a body that was used already */
 };
 
-/* A request of JavaScript to the supervisor by a binding. */
+/* A request of JavaScript to the supervisor, by a binding or by fetch(). */
 struct isolate_call {
-    uint32_t binding;          /* number that isolate_set_bindings gave to the binding */
-    struct isolate_bytes head; /* packed, method and URL before the headers */
+    uint32_t
+        binding;   /* number that isolate_set_bindings gave to the binding; UINT32_MAX: fetch() */
+    uint32_t port; /* of the URL, or the scheme's own */
+    struct isolate_bytes head; /* packed; method, scheme, host and path before the headers */
     struct isolate_bytes body; /* first part */
     bool end;                  /* the call has no more of a body, or none */
 };

@@ -420,9 +420,20 @@ void caller_on_room(struct caller *caller)
 
 /* ---- in */
 
-static int open_call(struct caller *caller, const struct call_head *head)
+/* fetch() is no binding of a manifest: each tenant has it, and its rules decide what it may reach. */
+static const struct binding fetch_binding = { .kind = BINDING_FETCH };
+
+/* Finds the binding of a call. NULL: the version lacks it. */
+static const struct binding *find_binding(const struct caller *caller, uint32_t number)
 {
-    const struct binding *binding = &caller->manifest->bindings[head->binding];
+    if (number == CALL_FETCH_BINDING)
+        return &fetch_binding;
+    return number < caller->manifest->n_bindings ? &caller->manifest->bindings[number] : NULL;
+}
+
+static int open_call(struct caller *caller, const struct binding *binding,
+                     const struct call_head *head)
+{
     struct call *call = calloc(1, sizeof *call);
 
     if (!call)
@@ -441,6 +452,10 @@ static int open_call(struct caller *caller, const struct call_head *head)
         fail_for_bytes(call);
         return 0;
     }
+    if (!call->kind) {
+        call_fail(call, false, "there is no way to the outside yet");
+        return 0;
+    }
     int r = call->kind->open(call, head);
     if (r < 0)
         call_fail(call, false, "overloaded: no memory for the call");
@@ -451,8 +466,10 @@ int caller_on_call(struct caller *caller, const struct call_head *head)
 {
     char text[TEXT_BYTES];
 
-    if (!caller->is_begun || head->id != caller->last_id + 1 ||
-        head->binding >= caller->manifest->n_bindings || head->body_size > CALL_WINDOW_BYTES)
+    if (!caller->is_begun || head->id != caller->last_id + 1 || head->body_size > CALL_WINDOW_BYTES)
+        return -EPROTO;
+    const struct binding *binding = find_binding(caller, head->binding);
+    if (!binding)
         return -EPROTO;
     caller->last_id++;
     if (caller->is_cancelled)
@@ -464,7 +481,7 @@ int caller_on_call(struct caller *caller, const struct call_head *head)
         if (text[0] != '\0')
             caller->ops->send_failure(caller, head->id, true, text);
         else
-            r = open_call(caller, head);
+            r = open_call(caller, binding, head);
     }
     if (r < 0)
         caller->ops->send_failure(caller, head->id, false, "overloaded: no memory for the call");

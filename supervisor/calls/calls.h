@@ -38,8 +38,9 @@ struct call_field {
 /* The head of a call as the worker has sent it, unchecked but for its sizes. Valid during open
  * only. */
 struct call_head {
-    uint32_t id, binding;
-    struct call_text method, url;
+    uint32_t id, binding;                        /* CALL_FETCH_BINDING: fetch() */
+    struct call_text method, scheme, host, path; /* path: with the query */
+    uint32_t port;
     const struct call_field *fields;
     size_t n_fields;
     const uint8_t *body; /* first part */
@@ -90,10 +91,11 @@ struct call_budget;
 /* The calls of an attempt. Embedded in its owner; all zero is right for a new one. */
 struct caller {
     const struct caller_ops *ops;
-    const struct call_kind *const *kinds; /* index: enum binding_kind */
-    const struct manifest *manifest;      /* borrowed: of the version, has the bindings */
-    const struct limits *limits;          /* borrowed: of the version */
-    struct call_budget *budget;           /* counted; NULL before the first call of a root */
+    const struct call_kind *const
+        *kinds;                      /* index: enum binding_kind; NULL: calls of the kind fail */
+    const struct manifest *manifest; /* borrowed: of the version, has the bindings */
+    const struct limits *limits;     /* borrowed: of the version */
+    struct call_budget *budget;      /* counted; NULL before the first call of a root */
     struct call_list calls;
     unsigned n_calls;  /* open ones */
     uint32_t last_id;  /* number of the attempt's last call */
@@ -144,7 +146,7 @@ struct call {
     struct caller *caller; /* borrowed */
     /* NULL: the kind is through with the call, the rest of the answer waits. */
     const struct call_kind *kind;
-    const struct binding *binding; /* borrowed: from the manifest */
+    const struct binding *binding; /* borrowed: from the manifest, or the constant one of fetch() */
     void *object;                  /* the kind's */
     uint32_t id;
     uint32_t window_in;     /* bytes of the body that the worker may still send */

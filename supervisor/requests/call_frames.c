@@ -33,10 +33,11 @@ int requests_on_call_frame(void *owner, const ProtobufCMessage *message)
     _uninitialized_ struct call_field fields[HEAD_FIELDS_MAX];
     struct head packed;
 
-    if (!request || head_open(call->head.data, call->head.len, HEAD_REQUEST_TEXTS, HEAD_FIELDS_MAX,
-                              &packed) < 0)
+    if (!request ||
+        head_open(call->head.data, call->head.len, HEAD_CALL_TEXTS, HEAD_FIELDS_MAX, &packed) < 0)
         return -EPROTO;
-    struct call_text method = take(&packed), url = take(&packed);
+    struct call_text method = take(&packed), scheme = take(&packed), host = take(&packed),
+                     path = take(&packed);
     size_t n_fields = packed.n_texts / 2;
     for (size_t i = 0; i < n_fields; i++) {
         fields[i].name = take(&packed);
@@ -46,7 +47,10 @@ int requests_on_call_frame(void *owner, const ProtobufCMessage *message)
         .id = call->id,
         .binding = call->binding,
         .method = method,
-        .url = url,
+        .scheme = scheme,
+        .host = host,
+        .path = path,
+        .port = call->port,
         .fields = fields,
         .n_fields = n_fields,
         .body = call->body.data,

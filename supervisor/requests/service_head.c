@@ -26,63 +26,44 @@ bool service_take_length(int64_t *left, size_t size, bool end)
     return true;
 }
 
-static const char *find_any(const char *from, const char *end, const char *set)
+static bool is_text(struct call_text text, const char *other)
 {
-    while (from < end && !strchr(set, *from))
-        from++;
-    return from;
+    return text.size == strlen(other) && memcmp(text.data, other, text.size) == 0;
 }
 
-/* Parses "HOST[:PORT]" of a URL into the authority as a URL shows it. */
-static int parse_authority(const char *from, const char *end, unsigned usual_port,
+/* Takes host and port into the authority as a URL shows it. */
+static int parse_authority(const struct call_head *from, unsigned usual_port,
                            struct service_head *parsed)
 {
-    const char *bracket =
-        from < end && *from == '[' ? memchr(from, ']', (size_t) (end - from)) : NULL;
-    const char *colon =
-        memchr(bracket ? bracket : from, ':', (size_t) (end - (bracket ? bracket : from)));
-    const char *host_end = colon ? colon : end, *reason;
-    unsigned port = 0;
+    const char *reason;
     size_t size;
 
-    if (host_name_parse(from, (size_t) (host_end - from), parsed->authority, &size, &reason) < 0)
+    if (from->port == 0 || from->port > UINT16_MAX ||
+        host_name_parse(from->host.data, from->host.size, parsed->authority, &size, &reason) < 0)
         return -EBADMSG;
-    for (const char *digit = host_end + 1; digit < end; digit++) {
-        if (*digit < '0' || *digit > '9' ||
-            (port = port * 10 + (unsigned) (*digit - '0')) > UINT16_MAX)
-            return -EBADMSG;
-    }
     parsed->head.host = (struct http_text){ parsed->authority, size };
-    if (host_end + 1 < end && port != usual_port)
+    if (from->port != usual_port)
         size += (size_t) snprintf(parsed->authority + size, SERVICE_AUTHORITY_BYTES - size, ":%u",
-                                  port);
+                                  from->port);
     parsed->head.authority = (struct http_text){ parsed->authority, size };
     return 0;
 }
 
-static int parse_url(struct call_text url, struct service_head *parsed)
+/* Takes the parts of the URL, which nothing puts together before they are checked. */
+static int parse_target(const struct call_head *from, struct service_head *parsed)
 {
-    static const struct {
-        struct http_text text;
-        unsigned port;
-    } schemes[] = { { { "http://", 7 }, 80 }, { { "https://", 8 }, 443 } };
-    const char *end = url.data + url.size;
+    bool is_https = is_text(from->scheme, "https");
 
-    for (size_t i = 0; i < url.size; i++)
-        if (url.data[i] <= 0x20 || url.data[i] >= 0x7f || url.data[i] == '#')
+    if ((!is_https && !is_text(from->scheme, "http")) || from->path.size == 0 ||
+        from->path.data[0] != '/')
+        return -EBADMSG;
+    for (size_t i = 0; i < from->path.size; i++)
+        if (from->path.data[i] <= 0x20 || from->path.data[i] >= 0x7f || from->path.data[i] == '#')
             return -EBADMSG;
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-        struct http_text scheme = schemes[i].text;
-        if (url.size <= scheme.size || memcmp(url.data, scheme.data, scheme.size) != 0)
-            continue;
-        const char *slash = find_any(url.data + scheme.size, end, "/?");
-        if (slash == end || *slash != '/')
-            return -EBADMSG;
-        parsed->scheme = scheme;
-        parsed->head.target = (struct http_text){ slash, (size_t) (end - slash) };
-        return parse_authority(url.data + scheme.size, slash, schemes[i].port, parsed);
-    }
-    return -EBADMSG;
+    parsed->scheme =
+        is_https ? (struct http_text){ "https://", 8 } : (struct http_text){ "http://", 7 };
+    parsed->head.target = (struct http_text){ from->path.data, from->path.size };
+    return parse_authority(from, is_https ? 443 : 80, parsed);
 }
 
 static void add_field(struct service_head *parsed, const char *name, struct http_text value)
@@ -138,7 +119,7 @@ static int parse_length(const struct call_head *from, struct service_head *parse
 
 static bool is_head_too_large(const struct http_config *limits, const struct call_head *head)
 {
-    size_t size = head->method.size + head->url.size;
+    size_t size = head->method.size + head->host.size + head->path.size;
 
     for (size_t i = 0; i < head->n_fields; i++)
         size += head->fields[i].name.size + head->fields[i].value.size + 4;
@@ -158,7 +139,7 @@ enum error_code service_head_parse(const struct http_config *limits, const struc
     head->is_idempotent = http_is_idempotent(head->method);
     if (head->method.size > METHOD_MAX_BYTES || !http_is_token(head->method))
         return ERROR_BAD_REQUEST;
-    int r = parse_url(from->url, parsed);
+    int r = parse_target(from, parsed);
     if (r == 0)
         r = parse_fields(from, parsed);
     if (r == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The head of a call to another tenant: method, URL and fields, which the calling tenant's worker chooses, as the head of a
+ * The head of a call to another tenant: method, parts of the URL and fields, which the calling tenant's worker chooses, as the head of a
  * request that the front could have parsed. Pure.
  */
 #pragma once

@@ -75,19 +75,20 @@ static void add_bytes(char *text, size_t size, const char *name, const ProtobufC
         (void) snprintf(text + have, size - have, " %s %zu bytes", name, bytes->len);
 }
 
-/* Method and URL, of a Request and a Call. */
+/* Method and URL of a Request; method, scheme, host and path of a Call. */
 static void add_target(char *text, size_t size, const ProtobufCMessage *message)
 {
     const ProtobufCBinaryData *packed = field_of(message, "head", PROTOBUF_C_TYPE_BYTES);
-    bool has_target = message->descriptor == &skep__worker__request__descriptor ||
-                      message->descriptor == &skep__worker__call__descriptor;
+    unsigned n_texts = message->descriptor == &skep__worker__request__descriptor
+                           ? HEAD_REQUEST_TEXTS
+                       : message->descriptor == &skep__worker__call__descriptor ? HEAD_CALL_TEXTS
+                                                                                : 0;
     struct head head;
 
-    if (!packed || !has_target ||
-        head_open(packed->data, packed->len, HEAD_REQUEST_TEXTS, HEAD_REQUEST_FIELDS_MAX, &head) <
-            0)
+    if (!packed || n_texts == 0 ||
+        head_open(packed->data, packed->len, n_texts, HEAD_REQUEST_FIELDS_MAX, &head) < 0)
         return;
-    for (unsigned i = 0; i < HEAD_REQUEST_TEXTS; i++) {
+    for (unsigned i = 0; i < n_texts; i++) {
         size_t have = strlen(text);
         struct head_text part = head_next(&head);
         (void) snprintf(text + have, size - have, " %.*s",

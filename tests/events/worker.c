@@ -660,8 +660,8 @@ void worker_say_call(struct played_worker *worker, struct job *job, uint32_t bin
     struct out_call *call = NULL;
     bool is_post = bytes > 0;
     uint32_t first = bytes < sizeof data ? bytes : sizeof data;
-    char url[32];
-    const char *const texts[] = { is_post ? "POST" : "GET", url };
+    char path[32];
+    const char *const texts[] = { is_post ? "POST" : "GET", "http", "call", path };
     uint8_t packed[64];
 
     if (!may_call(worker, job) || job->app->n_bindings == 0)
@@ -683,9 +683,10 @@ void worker_say_call(struct played_worker *worker, struct job *job, uint32_t bin
     frame.request = job->id;
     frame.id = call->id;
     frame.binding = binding % job->app->n_bindings;
-    (void) snprintf(url, sizeof url, "http://call/%u", number);
+    frame.port = 80;
+    (void) snprintf(path, sizeof path, "/%u", number);
     frame.head.data = packed;
-    frame.head.len = pack_head(packed, 2, texts);
+    frame.head.len = pack_head(packed, HEAD_CALL_TEXTS, texts);
     frame.body = (ProtobufCBinaryData){ .data = data, .len = first };
     frame.end = call->left == 0;
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &frame);

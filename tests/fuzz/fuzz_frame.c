@@ -47,7 +47,7 @@ static void check_heads(const ProtobufCMessage *envelope)
         check_head(from->response_head->head, 0);
     if (envelope->descriptor == &skep__worker__from_worker__descriptor &&
         from->message_case == SKEP__WORKER__FROM_WORKER__MESSAGE_CALL)
-        check_head(from->call->head, HEAD_REQUEST_TEXTS);
+        check_head(from->call->head, HEAD_CALL_TEXTS);
     if (envelope->descriptor == &skep__worker__to_worker__descriptor &&
         to->message_case == SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST)
         check_head(to->request->head, HEAD_REQUEST_TEXTS);

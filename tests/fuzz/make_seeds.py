@@ -68,7 +68,7 @@ HONEST, ALPHA, BETA, NEXT = 1, 2, 3, 4
 HONEST_REQUEST, FIRST, SECOND, OF_BETA = 1024, 2048, 3073, 4098
 
 
-def hello(version="13.8.258.26", protocol=4):
+def hello(version="13.8.258.26", protocol=5):
     return frame(1, f1=protocol, f2=version)
 
 
@@ -115,9 +115,12 @@ def exceeded(tenant, request, limit, used=60000, observed=0):
     return frame(10, f1=tenant, f2=request, f3=limit, f4=used, f5=observed)
 
 
-def call(request, number=1, binding=0, url="http://beta/", body="", end=1):
-    packed = pack("GET", url, "X-A", "b")
-    return frame_with_tail(13, body, f1=request, f2=number, f3=binding, f4=packed, f6=end)
+def call(request, number=1, binding=0, body="", end=1, scheme="http", host="beta", path="/", port=80, packed=None):
+    packed = pack("GET", scheme, host, path, "X-A", "b") if packed is None else packed
+    return frame_with_tail(13, body, f1=request, f2=number, f3=binding, f4=packed, f6=end, f7=port)
+
+
+FETCH = (1 << 32) - 1
 
 
 def call_body(request, number=1, data="x", end=0):
@@ -211,10 +214,14 @@ WORKER = {
     "exceeded-foreign": (SERVING, 0, 0, exceeded(BETA, FIRST, 0)),
     "caught-up-flood": (SERVING, 0, 0, CAUGHT_UP * 40),
     "call": (SERVING, 0, 0, call(FIRST) + call(FIRST, 2) + done(FIRST) + done(SECOND)),
-    "call-with-a-body": (SERVING, 0, 0, call(FIRST, 1, 0, "https://beta:8/x?y", "part", 0) + call_body(FIRST)
+    "call-with-a-body": (SERVING, 0, 0, call(FIRST, 1, 0, "part", 0, "https", "beta", "/x?y", 8) + call_body(FIRST)
                          + call_body(FIRST, 1, "", 1) + call_cancel(FIRST) + call_cancel(FIRST)),
-    "call-that-cannot-be-sent": (SERVING, 0, 0, call(FIRST, 1, 0, "http://beta/\r\nX: y") + call(FIRST, 2, 0, "ftp://b/")
-                                 + call(FIRST, 3, 0, "http://[::1") + done(FIRST)),
+    "call-that-cannot-be-sent": (SERVING, 0, 0, call(FIRST, path="/\r\nX: y") + call(FIRST, 2, scheme="ftp") + call(FIRST, 3, host="[::1")
+                                 + call(FIRST, 4, path="x") + call(FIRST, 5, path="/#") + call(FIRST, 6, port=0)
+                                 + call(FIRST, 7, port=65536) + call(FIRST, 8, host="") + done(FIRST)),
+    "call-of-fetch": (SERVING, 0, 0, call(FIRST, 1, FETCH, host="example.com") + call(FIRST, 2, FETCH, "part", 0, "https", "a.test", "/", 443)
+                      + call_body(FIRST, 2) + done(FIRST)),
+    "call-without-parts": (SERVING, 0, 0, call(FIRST, packed=pack("GET", "http://beta/"))),
     "call-of-nobody": (SERVING, 0, 0, call(FIRST, 1, 1) + done(FIRST)),
     "call-by-a-binding-that-is-not-there": (SERVING, 0, 0, call(FIRST, 1, 2)),
     "call-by-a-tenant-without-bindings": (SERVING, 0, 0, call(OF_BETA)),
@@ -223,7 +230,7 @@ WORKER = {
     "call-for-another-request": (SERVING, 0, 0, call(HONEST_REQUEST)),
     "call-for-a-client-that-left": (CANCELLED, 0, 0, call(FIRST) + call_body(FIRST) + done(FIRST, 5)),
     "call-body-after-the-end": (SERVING, 0, 0, call(FIRST) + call_body(FIRST)),
-    "call-body-of-nothing": (SERVING, 0, 0, call(FIRST, 1, 0, "http://beta/", "", 0) + call_body(FIRST, 1, "")),
+    "call-body-of-nothing": (SERVING, 0, 0, call(FIRST, end=0) + call_body(FIRST, 1, "")),
     "call-body-of-no-call": (SERVING, 0, 0, call_body(FIRST)),
     "call-credit-that-was-not-given": (SERVING, 0, 0, call(FIRST) + call_credit(FIRST, 1, 1)),
     "call-credit-of-no-call": (SERVING, 0, 0, call_credit(FIRST, 1, 1)),

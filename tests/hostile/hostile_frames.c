@@ -178,13 +178,14 @@ void send_credit(uint64_t id, uint32_t size)
 void send_call(uint64_t request, uint32_t id, uint32_t binding)
 {
     Skep__Worker__Call call = SKEP__WORKER__CALL__INIT;
-    static const char *const texts[] = { "GET", "http://nobody/" };
+    static const char *const texts[] = { "GET", "http", "nobody", "/" };
     uint8_t packed[64];
 
     call.request = request;
     call.id = id;
     call.binding = binding;
-    call.head = bytes(packed, pack_head(packed, 2, texts));
+    call.head = bytes(packed, pack_head(packed, HEAD_CALL_TEXTS, texts));
+    call.port = 80;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &call);
 }
 

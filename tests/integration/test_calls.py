@@ -1084,7 +1084,7 @@ def test_arguments_that_cannot_be_sent_are_refused(start):
     )
     assert json.loads(skepd.get("a").body) == [
         "TypeError",
-        "bad_request",
+        "TypeError",
         "bad_request",
         "TypeError",
         "TypeError",

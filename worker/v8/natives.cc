@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 namespace
 {
@@ -181,6 +182,16 @@ class Head
         return true;
     }
 
+    bool add(const std::string &text)
+    {
+        const size_t at = scratch_->bytes.size();
+        if (count_ == n_ || at - head_table_bytes(n_) + text.size() > max_header_bytes)
+            return false;
+        scratch_->bytes.insert(scratch_->bytes.end(), text.begin(), text.end());
+        head_put_size(scratch_->bytes.data(), count_++, static_cast<uint32_t>(text.size()));
+        return true;
+    }
+
     // Adds [name, value, ...]. The layer's own arrays have no prototype and no getters, so no
     // JavaScript runs. False: as for add, or a getter threw.
     bool add_all(v8::Local<v8::Context> context, v8::Local<v8::Value> array)
@@ -279,17 +290,21 @@ void native_consume_body(const Info &info)
     self->ops->consume_body(self->host, to_u64(info[0]), static_cast<size_t>(to_u64(info[1])));
 }
 
-// call(request, binding, method, url, headers, body, end)
+// call(request, binding, method, url, headers, body, end). binding: UINT32_MAX is fetch()
 void native_call(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
     struct isolate *self = isolate_from(v8);
     Scratch scratch(self);
     struct isolate_call call = {};
+    UrlTarget url;
+    if (!url_split(self, info[3], &url))
+        return;
     v8::TryCatch getters(v8); // as in native_respond
     const size_t n = count_strings(info[4]);
-    Head head(v8, &scratch, HEAD_REQUEST_TEXTS + std::min(n, max_header_strings));
-    const bool good = n <= max_header_strings && head.add(info[2]) && head.add(info[3]) &&
+    Head head(v8, &scratch, HEAD_CALL_TEXTS + std::min(n, max_header_strings));
+    const bool good = n <= max_header_strings && head.add(info[2]) && head.add(url.scheme) &&
+                      head.add(url.host) && head.add(url.path) &&
                       head.add_all(v8->GetCurrentContext(), info[4]) && head.finish();
     if (!good && getters.HasTerminated())
         return (void) getters.ReThrow();
@@ -303,6 +318,7 @@ void native_call(const Info &info)
     if (!body.read(self, info[5], &scratch))
         return (void) getters.ReThrow();
     call.binding = to_u32(info[1]);
+    call.port = url.port;
     call.head = head.view();
     call.body = body.get(scratch);
     call.end = info[6]->IsTrue();

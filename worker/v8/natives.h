@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 // Makes the object __skep. The functions are in the snapshot by their index in the references.
@@ -28,6 +29,17 @@ void native_decode(const v8::FunctionCallbackInfo<v8::Value> &info);
 // url.cc
 void native_url_parse(const v8::FunctionCallbackInfo<v8::Value> &info);
 void native_open_url(const v8::FunctionCallbackInfo<v8::Value> &info);
+
+// The parts of a URL that a call is made of.
+struct UrlTarget {
+    std::string scheme;
+    std::string host;
+    std::string path; // with the query
+    uint32_t port;    // or the scheme's own
+};
+// Splits a text as a URL, by the parser of class URL. May run JavaScript of the layer (toAscii). False with an exception pending: the text is no
+// URL, or one of another scheme than http and https, or one with credentials.
+bool url_split(struct isolate *self, v8::Local<v8::Value> text, UrlTarget *target);
 
 // serializer.cc
 void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info);

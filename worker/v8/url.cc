@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <string_view>
 
 namespace
 {
@@ -200,6 +202,36 @@ void native_url_parse(const v8::FunctionCallbackInfo<v8::Value> &info)
     if (r < 0)
         return throw_error(self->v8, r);
     return_url(info, url, info[0].As<v8::String>(), input.span());
+}
+
+bool url_split(struct isolate *self, v8::Local<v8::Value> text, UrlTarget *target)
+{
+    const struct url_caller caller = caller_of(self);
+    Utf8 input __attribute__((uninitialized));
+    Text parsed __attribute__((uninitialized)) (&caller);
+    const struct url_places &at = parsed.url.at;
+
+    if (!input.read(self, text))
+        return false;
+    const int r = url_parse(input.span(), nullptr, &parsed.url);
+    const std::string_view href =
+        r < 0 ? std::string_view() : std::string_view(parsed.text()->data, parsed.text()->size);
+    const bool is_https = href.starts_with("https://");
+    if (r < 0 && r != -EINVAL) {
+        throw_error(self->v8, r);
+        return false;
+    }
+    if ((!is_https && !href.starts_with("http://")) || at.host > at.username_end) {
+        throw_type(self->v8, "A call needs a URL of http or https without credentials");
+        return false;
+    }
+    target->scheme = is_https ? "https" : "http";
+    target->host = href.substr(at.host, at.host_end - at.host);
+    target->path = href.substr(at.pathname, at.hash - at.pathname);
+    target->port = is_https ? 443 : 80;
+    if (at.pathname > at.host_end) // ":" and digits: the parser leaves out the scheme's own port
+        std::from_chars(href.data() + at.host_end + 1, href.data() + at.pathname, target->port);
+    return true;
 }
 
 namespace

@@ -162,7 +162,9 @@ static void on_cancel(struct call *call)
 }
 
 static const struct call_kind kind = { open_call, on_body, on_credit, on_cancel };
-static const struct call_kind *const kinds[BINDING_KINDS] = { &kind };
+static const struct call_kind *const kinds[BINDING_KINDS] = {
+    [BINDING_SERVICE] = &kind, [BINDING_FETCH] = &kind
+};
 
 /* ---- steps */
 
@@ -192,7 +194,10 @@ static int say_call(struct attempt *attempt, uint32_t id, uint32_t binding, size
         .id = id,
         .binding = binding,
         .method = { "GET", 3 },
-        .url = { "http://x/", 9 },
+        .scheme = { "http", 4 },
+        .host = { "x", 1 },
+        .path = { "/", 1 },
+        .port = 80,
         .body = bytes,
         .body_size = size,
         .end = is_end,
@@ -242,6 +247,32 @@ static void test_number_binding_and_size_of_a_call_are_checked(void **state)
     assert_int_equal(say_call(attempt, 1, 1, 0, true), -EPROTO);
     assert_int_equal(say_call(attempt, 2, 0, 0, true), 0);
     assert_int_equal(attempt->n_open, 2);
+    end(attempt);
+}
+
+static void test_fetch_is_a_call_by_no_binding_of_the_manifest(void **state)
+{
+    struct attempt *attempt = begin();
+
+    (void) state;
+    assert_int_equal(say_call(attempt, 1, CALL_FETCH_BINDING - 1, 0, true), -EPROTO);
+    assert_int_equal(say_call(attempt, 1, CALL_FETCH_BINDING, 0, true), 0);
+    assert_int_equal(attempt->n_open, 1);
+    assert_int_equal(attempt->open[0]->binding->kind, BINDING_FETCH);
+    end(attempt);
+}
+
+static void test_call_of_a_kind_that_is_not_there_fails(void **state)
+{
+    static const struct call_kind *const no_kinds[BINDING_KINDS] = { NULL };
+    struct attempt *attempt = begin();
+
+    (void) state;
+    attempt->caller.kinds = no_kinds;
+    assert_int_equal(say_call(attempt, 1, CALL_FETCH_BINDING, 0, true), 0);
+    assert_int_equal(attempt->n_failures, 1);
+    assert_int_equal(attempt->n_limits, 0);
+    assert_int_equal(attempt->caller.n_calls, 0);
     end(attempt);
 }
 
@@ -678,6 +709,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_number_binding_and_size_of_a_call_are_checked, setup),
+        cmocka_unit_test_setup(test_fetch_is_a_call_by_no_binding_of_the_manifest, setup),
+        cmocka_unit_test_setup(test_call_of_a_kind_that_is_not_there_fails, setup),
         cmocka_unit_test_setup(test_frames_for_calls_that_were_never_made_are_a_breach, setup),
         cmocka_unit_test_setup(test_frames_that_have_crossed_the_end_are_passed_over, setup),
         cmocka_unit_test_setup(test_body_keeps_to_its_window, setup),

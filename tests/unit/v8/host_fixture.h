@@ -50,7 +50,7 @@ struct world {
 static struct sentry *sentry; /* the process's sentry */
 static struct world *world;   /* world of the running test */
 
-/* Keeps a frame of a call. id: the request's; code: the call's; used: bytes. Returns the text. */
+/* Keeps a frame of a call. id: the request's; code: the call's; used: bytes. Returns the text: scheme, host, port, path. */
 static inline ProtobufCBinaryData keep_call(const ProtobufCMessage *message, struct frame *frame)
 {
     struct head head;
@@ -61,11 +61,15 @@ static inline ProtobufCBinaryData keep_call(const ProtobufCMessage *message, str
         frame->id = m->request;
         frame->code = (int) m->id;
         frame->used = m->body.len;
+        static char target[256];
         assert_int_equal(
-            head_open(m->head.data, m->head.len, HEAD_REQUEST_TEXTS, HEAD_FIELDS_MAX, &head), 0);
+            head_open(m->head.data, m->head.len, HEAD_CALL_TEXTS, HEAD_FIELDS_MAX, &head), 0);
         (void) head_next(&head); /* the method */
-        struct head_text url = head_next(&head);
-        return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) url.data, .len = url.size };
+        struct head_text scheme = head_next(&head), host = head_next(&head),
+                         path = head_next(&head);
+        int n = snprintf(target, sizeof target, "%.*s %.*s %u %.*s", (int) scheme.size, scheme.data,
+                         (int) host.size, host.data, m->port, (int) path.size, path.data);
+        return (ProtobufCBinaryData){ .data = (uint8_t *) target, .len = (size_t) n };
     }
     if (message->descriptor == &skep__worker__call_body__descriptor) {
         const Skep__Worker__CallBody *m = (const Skep__Worker__CallBody *) message;

@@ -135,7 +135,8 @@ static int64_t check_call(void *data, uint64_t request, const struct isolate_cal
     struct host *to = data;
 
     assert_in_range(request, 0, EXACT_MAX);
-    check_head(call->head, HEAD_REQUEST_TEXTS);
+    check_head(call->head, HEAD_CALL_TEXTS);
+    assert_in_range(call->port, 1, UINT16_MAX);
     touch(call->body, 3 * (size_t) UNITS_MAX);
     return request % 3 == 0 ? -ENOENT : ++to->last_timer;
 }

@@ -84,7 +84,7 @@ static void test_fetch_is_a_call_and_its_answer_a_response(void **state)
     send_request(1, 1, "/");
     struct frame *call = await_frame(CALL, 1);
     assert_int_equal(call->code, 1);
-    assert_string_equal(call->text, "https://b/x");
+    assert_string_equal(call->text, "https b 443 /x");
     answer(1, 1, "first", false);
     send_part(1, 1, 0, true);
     assert_string_equal(await_frame(HEAD, 1)->text, "203,yes,first");
