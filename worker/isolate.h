@@ -50,7 +50,7 @@ enum isolate_outcome {
 struct isolate_call {
     uint32_t
         binding;   /* number that isolate_set_bindings gave to the binding; UINT32_MAX: fetch() */
-    uint32_t port; /* of the URL, or the scheme's own */
+    uint32_t port; /* the URL's, or the scheme's own */
     struct isolate_bytes head; /* packed; method, scheme, host and path before the headers */
     struct isolate_bytes body; /* first part */
     bool end;                  /* the call has no more of a body, or none */
