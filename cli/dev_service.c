@@ -78,7 +78,10 @@ static int write_config(const struct service *service, const struct service_opti
         return -errno;
     (void) fprintf(file, "drain_s: 10\nlisten: [\"127.0.0.1:%u\"]\nadmin_socket: ", options->port);
     write_quoted(file, service->socket);
-    (void) fprintf(file, "\nlog_level: %s\nlog_format: human\ncordons:\n  - name: ",
+    /* Servers of the machine on which a tenant is developed may be asked, if its allowed_hosts name them. */
+    (void) fprintf(file,
+                   "\nlog_level: %s\nlog_format: human\n"
+                   "egress: { addresses: [127.0.0.0/8, \"::1\"] }\ncordons:\n  - name: ",
                    options->is_traced ? "info" : "warning");
     write_quoted(file, options->cordon);
     (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", jit_name(options->jit));

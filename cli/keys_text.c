@@ -60,6 +60,7 @@ static void print_allowed(const struct key *key)
     case KEY_IDS:
     case KEY_OBSERVE:
     case KEY_LAYERS:
+    case KEY_HOSTS:
     case KEY_ENTRIES:
         (void) printf("a list of at most %" PRIu32, key->most);
         break;

@@ -102,6 +102,7 @@ static json_t *value_schema(const struct key *key)
     case KEY_TEXT:
         return json_pack("{s:[s, s], s:i}", "type", "string", "integer", "minLength", 1);
     case KEY_TEXTS:
+    case KEY_HOSTS:
         return list_schema(key, json_pack("{s:s}", "type", "string"));
     case KEY_IDS:
         return list_schema(key, number_schema(0, UINT32_MAX - 1, NULL));

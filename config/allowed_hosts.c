@@ -5,6 +5,7 @@
 #include "config/allowed_hosts.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,6 +13,8 @@
 #include "common/cleanup.h"
 
 #define PORT_MAX 65535
+#define HTTP_PORT 80
+#define HTTPS_PORT 443
 
 static bool is_letter_or_digit(char c)
 {
@@ -26,26 +29,48 @@ static int refuse(const char *reason, const char **ret_reason)
 
 /* ---- methods */
 
-/* Checks "GET,HEAD". Methods of RFC 9110 that a fetch can have are upper case; others are compared as they are. */
+/* Methods that every fetch writes in upper case: https://fetch.spec.whatwg.org/#concept-method-normalize. */
+static const char *const normal_methods[] = { "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT" };
+/* Methods that no fetch has. */
+static const char *const forbidden_methods[] = { "CONNECT", "TRACE", "TRACK" };
+
+static bool is_word(const char *text, size_t size, const char *word)
+{
+    return size == strlen(word) && strncasecmp(text, word, size) == 0;
+}
+
+/* Returns what is wrong with one method, so that no rule has one that no request can have; or NULL. */
+static const char *check_method(const char *text, size_t size)
+{
+    if (size == 0)
+        return "expected methods with one comma between them";
+    for (size_t i = 0; i < size; i++)
+        if (!is_letter_or_digit(text[i]) && text[i] != '-' && text[i] != '_')
+            return "expected methods as in \"GET,HEAD https://example.com\"";
+    for (size_t i = 0; i < ARRAY_LEN(forbidden_methods); i++)
+        if (is_word(text, size, forbidden_methods[i]))
+            return "expected none of the methods CONNECT, TRACE and TRACK, which a fetch cannot "
+                   "have";
+    for (size_t i = 0; i < ARRAY_LEN(normal_methods); i++)
+        if (is_word(text, size, normal_methods[i]) && memcmp(text, normal_methods[i], size) != 0)
+            return "expected methods in upper case";
+    return NULL;
+}
+
+/* Checks "GET,HEAD". Other methods than those of RFC 9110 are compared as they are. */
 static const char *check_methods(const char *text, size_t size)
 {
-    unsigned n = 1;
-    size_t length = 0;
+    const char *end = text + size, *reason = NULL;
+    unsigned n = 0;
 
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == ',') {
-            if (length == 0)
-                return "expected methods with one comma between them";
-            n++;
-            length = 0;
-        } else if (is_letter_or_digit(text[i]) || text[i] == '-' || text[i] == '_') {
-            length++;
-        } else {
-            return "expected methods as in \"GET,HEAD https://example.com\"";
-        }
+    for (const char *at = text; at <= end && !reason; n++) {
+        const char *comma = memchr(at, ',', (size_t) (end - at));
+        const char *method_end = comma ? comma : end;
+        reason = check_method(at, (size_t) (method_end - at));
+        at = method_end + 1;
     }
-    if (length == 0)
-        return "expected methods with one comma between them";
+    if (reason)
+        return reason;
     return n > HOST_RULE_METHODS_MAX ? "expected at most 16 methods" : NULL;
 }
 
@@ -135,9 +160,12 @@ static int take_path(const char *text, struct host_rule *rule, const char **ret_
 {
     size_t size = strlen(text);
 
+    if (strchr(text, '*'))
+        return refuse("expected a path without \"*\": all that begins with it is allowed, too",
+                      ret_reason);
     for (size_t i = 0; i < size; i++)
-        if (text[i] <= ' ' || text[i] > '~' || text[i] == '?' || text[i] == '#' || text[i] == '*')
-            return refuse("expected a path without spaces, \"*\", \"?\" and \"#\"; other "
+        if (text[i] <= ' ' || text[i] > '~' || text[i] == '?' || text[i] == '#')
+            return refuse("expected a path without spaces, \"?\" and \"#\"; other "
                           "characters than ASCII's "
                           "as %XX",
                           ret_reason);
@@ -162,7 +190,25 @@ static bool path_fits(const char *rule, struct host_text path)
            host_path_is_plain(path);
 }
 
-/* ---- hosts and ports */
+/* ---- ports */
+
+/* https://fetch.spec.whatwg.org/#bad-port, in order. */
+static const uint16_t bad_ports[] = {
+    0,    1,    7,    9,    11,   13,   15,   17,   19,   20,   21,   22,   23,    25,
+    37,   42,   43,   53,   69,   77,   79,   87,   95,   101,  102,  103,  104,   109,
+    110,  111,  113,  115,  117,  119,  123,  135,  137,  139,  143,  161,  179,   389,
+    427,  465,  512,  513,  514,  515,  526,  530,  531,  532,  540,  548,  554,   556,
+    563,  587,  601,  636,  989,  990,  993,  995,  1719, 1720, 1723, 2049, 3659,  4045,
+    4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+};
+
+bool host_port_is_bad(uint32_t port)
+{
+    for (size_t i = 0; i < ARRAY_LEN(bad_ports); i++)
+        if (bad_ports[i] == port)
+            return true;
+    return port > PORT_MAX;
+}
 
 static int take_port(const char *text, size_t size, struct host_rule *rule, const char **ret_reason)
 {
@@ -179,9 +225,13 @@ static int take_port(const char *text, size_t size, struct host_rule *rule, cons
     }
     if (port == 0 || port > PORT_MAX)
         return refuse("expected a port from 1 to 65535, or \"*\"", ret_reason);
+    if (host_port_is_bad(port))
+        return refuse("expected a port that browsers do not block, too", ret_reason);
     rule->port = port;
     return 0;
 }
+
+/* ---- hosts */
 
 static bool is_address(const char *host)
 {
@@ -190,6 +240,17 @@ static bool is_address(const char *host)
     /* host_name_parse takes a last label that is a number for an address only. */
     return size > 0 && (host[0] == '[' || (host[size - 1] >= '0' && host[size - 1] <= '9' &&
                                            strspn(host, "0123456789.") == size));
+}
+
+static const char wildcard_expected[] = "expected \"*\" alone or as in \"*.example.com\"";
+
+/* Returns whether the host is a method: YAML takes a list's [GET,HEAD https://a] for two entries. */
+static bool is_method(const char *text, size_t size)
+{
+    for (size_t i = 0; i < ARRAY_LEN(normal_methods); i++)
+        if (size == strlen(normal_methods[i]) && memcmp(text, normal_methods[i], size) == 0)
+            return true;
+    return size == strlen("PATCH") && memcmp(text, "PATCH", size) == 0;
 }
 
 static int take_host(const char *text, size_t size, struct host_rule *rule, const char **ret_reason)
@@ -201,17 +262,29 @@ static int take_host(const char *text, size_t size, struct host_rule *rule, cons
         if (size == 1)
             return 0;
         if (text[1] != '.')
-            return refuse("expected \"*\" alone or as in \"*.example.com\"", ret_reason);
+            return refuse(wildcard_expected, ret_reason);
         text += 2;
         size -= 2;
     }
+    if (memchr(text, '*', size))
+        return refuse(wildcard_expected, ret_reason);
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char) text[i] >= 0x80)
+            return refuse("expected an international name as URLs have it, with xn-- as in "
+                          "\"xn--bcher-kva.example\"",
+                          ret_reason);
+    if (is_method(text, size))
+        return refuse(
+            "expected a host behind the methods, and quotes around a text with a comma, as "
+            "in \"GET,HEAD https://example.com\"",
+            ret_reason);
     int r = host_name_parse(text, size, rule->host, &length, ret_reason);
     if (r == 0 && rule->is_wildcard && is_address(rule->host))
         return refuse("expected no \"*\" before an address", ret_reason);
     return r;
 }
 
-static bool host_fits(const struct host_rule *rule, struct host_text host)
+bool host_rule_has_host(const struct host_rule *rule, struct host_text host)
 {
     size_t size = strlen(rule->host);
 
@@ -265,7 +338,7 @@ static int parse(const char *text, struct host_rule *rule, const char **ret_reas
     if (r == 0 && colon)
         r = take_port(colon + 1, (size_t) (text + size - colon - 1), rule, ret_reason);
     else if (r == 0)
-        rule->port = rule->is_https ? 443 : 80;
+        rule->port = rule->is_https ? HTTPS_PORT : HTTP_PORT;
     return r < 0 ? r : take_path(text + size, rule, ret_reason);
 }
 
@@ -289,9 +362,35 @@ void host_rule_done(struct host_rule *rule)
     rule->methods = rule->path = NULL;
 }
 
+const char *host_rule_text(const struct host_rule *rule, char text[static HOST_RULE_TEXT_MAX + 1])
+{
+    size_t methods_size = strlen(rule->methods);
+    char port[8] = "";
+
+    if (rule->port == HOST_RULE_PORT_ANY)
+        (void) snprintf(port, sizeof port, ":*");
+    else if (rule->port != (rule->is_https ? HTTPS_PORT : HTTP_PORT))
+        (void) snprintf(port, sizeof port, ":%u", (unsigned) rule->port);
+    (void) snprintf(text, HOST_RULE_TEXT_MAX + 1, "%.*s%s%s%s%s%s%s",
+                    methods_size > 0 ? (int) methods_size - 1 : 0, rule->methods,
+                    methods_size > 0 ? " " : "", rule->is_https ? "" : "http://",
+                    !rule->is_wildcard ? ""
+                    : rule->host[0]    ? "*."
+                                       : "*",
+                    rule->host, port, rule->path);
+    return text;
+}
+
+bool host_rule_is_same(const struct host_rule *a, const struct host_rule *b)
+{
+    return a->is_wildcard == b->is_wildcard && a->is_https == b->is_https && a->port == b->port &&
+           strcmp(a->host, b->host) == 0 && strcmp(a->methods, b->methods) == 0 &&
+           strcmp(a->path, b->path) == 0;
+}
+
 static enum host_verdict ask(const struct host_rule *rule, const struct host_question *question)
 {
-    if (!host_fits(rule, question->host))
+    if (!host_rule_has_host(rule, question->host))
         return HOST_NOT_ALLOWED;
     if (rule->is_https != question->is_https)
         return HOST_SCHEME_NOT_ALLOWED;

@@ -34,7 +34,8 @@ struct host_rule {
     uint32_t port; /* 1 to 65535, or HOST_RULE_PORT_ANY */
     /* Methods, each followed by ",", as "GET,HEAD,"; "": all of them. Owned, as path. */
     char *methods;
-    char *path; /* "": each path */
+    char *path;    /* "": each path */
+    unsigned line; /* in its file, for messages; set by the reader of the file */
 };
 
 /* One question, in parts that were taken out of a URL by one parser: text is not NUL-ended. */
@@ -66,12 +67,21 @@ enum host_verdict {
  * undefined then, else host_rule_done frees what it holds. */
 int host_rule_parse(const char *text, struct host_rule *ret_rule, const char **ret_reason);
 void host_rule_done(struct host_rule *rule);
+/* Writes the rule as short as it may be written: without https:// and without the port of its scheme. Returns text. */
+const char *host_rule_text(const struct host_rule *rule, char text[static HOST_RULE_TEXT_MAX + 1]);
+/* Returns whether both allow the same by the same words. Lines do not count. */
+bool host_rule_is_same(const struct host_rule *a, const struct host_rule *b);
+/* Returns whether the rule's host is the host, or a wildcard that has it. */
+bool host_rule_has_host(const struct host_rule *rule, struct host_text host);
 
 /* Returns whether one of the rules allows it. *ret_rule: the rule that the verdict is about, or NULL for
  * HOST_NOT_ALLOWED. */
 enum host_verdict host_rules_ask(const struct host_rule *rules, size_t n_rules,
                                  const struct host_question *question,
                                  const struct host_rule **ret_rule);
+
+/* Returns whether the port is none, or one of those that https://fetch.spec.whatwg.org/#bad-port blocks. */
+bool host_port_is_bad(uint32_t port);
 
 /* Returns whether a path may be compared with the path of a rule, because every server reads it as it is written:
  * it has no "." or ".." between slashes, however they are written, no backslash, and no encoded "/" or "\". A query

@@ -69,8 +69,10 @@ int config_read(const char *path, struct config **ret_config, struct config_erro
 
 struct cordon_config *cordon_config_free(struct cordon_config *cordon)
 {
-    if (cordon)
-        keys_done(&cordon_keys, cordon);
+    if (!cordon)
+        return NULL;
+    keys_done(&cordon_keys, cordon);
+    free(cordon->addresses.prefixes);
     free(cordon);
     return NULL;
 }
@@ -84,6 +86,7 @@ struct config *config_free(struct config *config)
     free(config->cordons);
     keys_done(&config_keys, config);
     free(config->proxy_prefixes);
+    free(config->egress.addresses.prefixes);
     free(config->path);
     free(config);
     return NULL;

@@ -14,7 +14,19 @@
 #include "common/layers.h"
 #include "common/log.h"
 #include "config/errors.h"
+#include "config/host_rules.h"
 #include "config/limits.h"
+
+/* Most prefixes in one list of addresses: as many as one Open of egress.proto may name. */
+#define EGRESS_ADDRESSES_MAX 64
+
+/* Prefixes of addresses that a fetch may reach although they are not public. */
+struct egress_addresses {
+    char **texts;                    /* checked */
+    unsigned n;                      /* number of texts, and of prefixes */
+    struct address_prefix *prefixes; /* the same, parsed */
+    bool is_given;                   /* the key is there, be its list an empty one */
+};
 
 struct cordon_config {
     char *name;        /* [a-z0-9-], at most 63 */
@@ -30,8 +42,10 @@ struct cordon_config {
     /* The cordon's tenants and those of others with calls_across may call each other. */
     bool calls_across;
     uint32_t caller_percent; /* share of a tenant's places and queue for one calling tenant */
-    struct limits defaults, maximum; /* LIMIT_UNSET where not given */
-    limit_set observed;              /* noted and not enforced; besides those of struct config */
+    struct host_rules hosts; /* the most that its tenants may fetch; not given: egress.allow */
+    struct egress_addresses addresses; /* not given: egress.addresses */
+    struct limits defaults, maximum;   /* LIMIT_UNSET where not given */
+    limit_set observed;                /* noted and not enforced; besides those of struct config */
     bool observe_rss, observe_strikes;
     uint32_t rss_mib;    /* resident memory of one worker; LIMIT_UNLIMITED: off */
     uint32_t drift_mib;  /* resident memory beyond what its isolates account for; likewise */
@@ -72,6 +86,18 @@ struct log_config { /* most log output in a second, see supervisor/record/log_bu
     uint32_t access_lines;             /* lines of the access log, besides these */
 };
 
+struct egress_config { /* see egress_rules.h */
+    bool fetch;        /* tenants may fetch at all: the section is there, without fetch: off */
+    char *
+        socket; /* socket of the unit skep-egress; absolute; NULL: skepd starts the program itself */
+    char **dns;     /* resolvers for the program, ADDRESS[:PORT]; checked */
+    unsigned n_dns; /* 0: those of the system */
+    char *ca;       /* file of further certificates, PEM, for the program; absolute; NULL: none */
+    struct host_rules allow; /* the most that tenants may fetch; not given: everything */
+    struct host_rules deny;  /* hosts alone: no tenant may fetch from them */
+    struct egress_addresses addresses;
+};
+
 struct deploy_config {
     uint32_t keep;          /* versions of a tenant */
     uint32_t watch_s;       /* a new version may be rolled back by itself for so long; 0: never */
@@ -101,6 +127,7 @@ struct config {
     struct log_config log;
     struct metrics_config metrics;
     struct deploy_config deploy;
+    struct egress_config egress;
     uint32_t drain_s; /* the most that an end waits for requests in flight */
     struct http_config http;
     char **proxies; /* addresses and prefixes, checked */

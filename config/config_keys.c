@@ -7,6 +7,7 @@
 #include "config/config_keys.h"
 
 #include "common/cleanup.h"
+#include "config/key_hosts.h"
 #include "config/key_limits.h"
 
 #define LISTEN_MAX 64
@@ -15,6 +16,7 @@
 #define ADMIN_IDS_MAX 64
 #define PATH_TEXT_MAX 4000
 #define GROUP_MAX 128
+#define DNS_MAX 8
 
 #define KEY(field) .name = #field, KEY_AT(struct config, field)
 #define CORDON(field) .name = #field, KEY_AT(struct cordon_config, field)
@@ -98,6 +100,13 @@ static const struct key cordon_rows[] = {
     { CORDON(caller_percent), .kind = KEY_NUMBER, .reload = RELOAD_AT_ONCE, .preset = "25",
       .least = 1, .most = 100,
       .help = "part of a tenant's places and queue that one calling tenant may have" },
+    { .name = "allowed_hosts", .kind = KEY_HOSTS, .reload = RELOAD_AT_ONCE, .most = HOST_RULES_MAX,
+      KEY_AT(struct cordon_config, hosts),
+      .help = "the most that its tenants may fetch, in place of egress.allow; []: nothing" },
+    { .name = "addresses", .kind = KEY_TEXTS, .reload = RELOAD_AT_ONCE, .most = EGRESS_ADDRESSES_MAX,
+      KEY_AT(struct cordon_config, addresses.texts), KEY_MORE(struct cordon_config, addresses.n),
+      .read = config_read_addresses, .print = config_print_addresses,
+      .help = "addresses and prefixes that its tenants may fetch from although they are not public, in place of egress.addresses" },
     { CORDON(rss_mib), .kind = KEY_NUMBER, .reload = RELOAD_AT_ONCE, .preset = "1024",
       .least = 64, .most = 1048576, .unit = "MiB", .word = "unlimited",
       .help = "resident memory of a worker" },
@@ -194,6 +203,27 @@ static const struct key config_rows[] = {
       .help = "failed requests in that time at which the version before comes back" },
     { KEY(deploy.error_percent), .kind = KEY_NUMBER, .reload = RELOAD_AT_ONCE, .preset = "50",
       .least = 1, .most = 100, .help = "failed requests in percent of all at which the version before comes back" },
+    { KEY(egress.fetch), .kind = KEY_SWITCH, .reload = RELOAD_RESTART, .read = config_read_fetch,
+      .help = "whether tenants may fetch what their allowed_hosts name; on if there is an egress, else off" },
+    { KEY(egress.socket), .kind = KEY_TEXT, .reload = RELOAD_RESTART, .most = PATH_TEXT_MAX,
+      .read = config_read_socket,
+      .help = "the Unix socket of the unit skep-egress; if it is not given, skepd starts the program itself" },
+    { KEY(egress.dns), .kind = KEY_TEXTS, .reload = RELOAD_RESTART, .least = 1, .most = DNS_MAX,
+      KEY_MORE(struct config, egress.n_dns), .read = config_read_dns,
+      .help = "resolvers, ADDRESS or ADDRESS:PORT, in place of the system's; not beside socket" },
+    { KEY(egress.ca), .kind = KEY_TEXT, .reload = RELOAD_RESTART, .most = PATH_TEXT_MAX,
+      .read = config_read_program,
+      .help = "file of certificates, PEM, that count besides the system's; not beside socket" },
+    { KEY(egress.allow), .kind = KEY_HOSTS, .reload = RELOAD_AT_ONCE, .most = HOST_RULES_MAX,
+      .help = "the most that tenants may fetch, as rules of allowed_hosts; everything if it is not given" },
+    { KEY(egress.deny), .kind = KEY_HOSTS, .reload = RELOAD_AT_ONCE, .most = HOST_RULES_MAX,
+      .read = key_read_bare_hosts,
+      .help = "hosts, as example.com, *.example.com or *, that no tenant may fetch from" },
+    { .name = "egress.addresses", .kind = KEY_TEXTS, .reload = RELOAD_AT_ONCE,
+      .most = EGRESS_ADDRESSES_MAX, KEY_AT(struct config, egress.addresses.texts),
+      KEY_MORE(struct config, egress.addresses.n), .read = config_read_addresses,
+      .print = config_print_addresses,
+      .help = "addresses and prefixes that tenants may fetch from although they are not public, as 10.0.0.0/8" },
     { .name = "jail.minimum", .kind = KEY_WORD, .reload = RELOAD_RESTART, .preset = "full",
       .words = jail_levels, KEY_AT(struct config, jail.may_be_reduced),
       .help = "the least jail with which skepd serves" },

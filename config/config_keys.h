@@ -23,6 +23,15 @@ int config_read_host(const struct key_reading *reading, const struct key *key,
                      const struct yaml_node *node, void *base);
 int config_read_proxies(const struct key_reading *reading, const struct key *key,
                         const struct yaml_node *node, void *base);
+int config_read_fetch(const struct key_reading *reading, const struct key *key,
+                      const struct yaml_node *node, void *base);
+int config_read_program(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base);
+int config_read_dns(const struct key_reading *reading, const struct key *key,
+                    const struct yaml_node *node, void *base);
+int config_read_addresses(const struct key_reading *reading, const struct key *key,
+                          const struct yaml_node *node, void *base);
+void config_print_addresses(const struct key *key, const void *base, FILE *file);
 int config_read_layers(const struct key_reading *reading, const struct key *key,
                        const struct yaml_node *node, void *base);
 int config_read_cordons(const struct key_reading *reading, const struct key *key,

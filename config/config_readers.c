@@ -5,6 +5,7 @@
  * `skep check`.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,7 +91,7 @@ int config_read_socket(const struct key_reading *reading, const struct key *key,
 {
     int r = config_read_path(reading, key, node, base);
 
-    if (r == 0 && !path_fits_socket(*(char **) key_at(key, base)))
+    if (r == 0 && node && !path_fits_socket(*(char **) key_at(key, base)))
         yaml_error(reading->document, node, reading->errors, "%s", too_long);
     return r;
 }
@@ -127,24 +128,110 @@ int config_read_host(const struct key_reading *reading, const struct key *key,
     return *place ? 0 : -ENOMEM;
 }
 
+/* Parses the entries of a list; node may be NULL. *ret is written only if there are some. 0 or -ENOMEM. */
+static int read_prefixes(const struct key_reading *reading, const struct yaml_node *node,
+                         struct address_prefix **ret)
+{
+    if (!node || node->n_children == 0)
+        return 0;
+    struct address_prefix *prefixes = calloc(node->n_children, sizeof *prefixes);
+    if (!prefixes)
+        return -ENOMEM;
+    *ret = prefixes;
+    for (const struct yaml_node *n = node->first_child; n; n = n->next)
+        if (address_prefix_parse(n->value, &prefixes[n->index]) < 0)
+            yaml_error(reading->document, n, reading->errors,
+                       "\"%s\" is not an address or prefix: expected one like 192.0.2.1, "
+                       "10.0.0.0/8 or 2001:db8::/32",
+                       n->value);
+    return 0;
+}
+
 int config_read_proxies(const struct key_reading *reading, const struct key *key,
                         const struct yaml_node *node, void *base)
 {
     struct config *config = base;
 
     int r = key_read_kind(reading, key, node, base);
-    if (r < 0 || config->n_proxies == 0)
-        return r;
-    config->proxy_prefixes = calloc(config->n_proxies, sizeof *config->proxy_prefixes);
-    if (!config->proxy_prefixes)
-        return -ENOMEM;
-    for (const struct yaml_node *n = node->first_child; n; n = n->next)
-        if (address_prefix_parse(n->value, &config->proxy_prefixes[n->index]) < 0)
+    return r < 0 ? r : read_prefixes(reading, node, &config->proxy_prefixes);
+}
+
+/* ---- egress */
+
+int config_read_fetch(const struct key_reading *reading, const struct key *key,
+                      const struct yaml_node *node, void *base)
+{
+    struct config *config = base;
+
+    config->egress.fetch = yaml_find(reading->document, "egress") != NULL;
+    return key_read_kind(reading, key, node, base);
+}
+
+/* Refuses a key of the program beside `socket`: the unit has options of its own, and the key would do nothing. */
+static void refuse_beside_socket(const struct key_reading *reading, const struct yaml_node *node)
+{
+    if (node && yaml_find(reading->document, "egress.socket"))
+        yaml_error(reading->document, node, reading->errors,
+                   "this key is for a program that skepd starts: expected no socket beside it, or "
+                   "the option in the unit skep-egress");
+}
+
+int config_read_program(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base)
+{
+    refuse_beside_socket(reading, node);
+    return config_read_path(reading, key, node, base);
+}
+
+/* Returns whether the text is ADDRESS or ADDRESS:PORT, with brackets around IPv6 before a port. */
+static bool is_resolver(const char *text)
+{
+    struct address_prefix address;
+    struct sockaddr_storage with_port;
+    socklen_t size;
+
+    if (!strchr(text, '/') && address_prefix_parse(text, &address) == 0)
+        return true;
+    size_t length = strlen(text);
+    return strncmp(text, "unix:", 5) != 0 && length > 2 && strcmp(text + length - 2, ":0") != 0 &&
+           address_parse_listen(text, &with_port, &size) == 0;
+}
+
+int config_read_dns(const struct key_reading *reading, const struct key *key,
+                    const struct yaml_node *node, void *base)
+{
+    refuse_beside_socket(reading, node);
+    for (const struct yaml_node *n = node ? node->first_child : NULL; n; n = n->next)
+        if (!is_resolver(n->value))
             yaml_error(reading->document, n, reading->errors,
-                       "\"%s\" is not an address or prefix: expected one like 192.0.2.1, "
-                       "10.0.0.0/8 or 2001:db8::/32",
+                       "\"%.64s\" is not a resolver: expected an address, as 192.0.2.53, "
+                       "192.0.2.53:5353, 2001:db8::53 or [2001:db8::53]:5353",
                        n->value);
-    return 0;
+    return key_read_kind(reading, key, node, base);
+}
+
+/* The row's place is `texts` of a struct egress_addresses. */
+int config_read_addresses(const struct key_reading *reading, const struct key *key,
+                          const struct yaml_node *node, void *base)
+{
+    struct egress_addresses *addresses =
+        (void *) ((char *) key_at(key, base) - offsetof(struct egress_addresses, texts));
+
+    int r = key_read_kind(reading, key, node, base);
+    addresses->is_given = node != NULL;
+    return r < 0 ? r : read_prefixes(reading, node, &addresses->prefixes);
+}
+
+void config_print_addresses(const struct key *key, const void *base, FILE *file)
+{
+    const struct egress_addresses *addresses =
+        (const void *) ((const char *) base + key->offset -
+                        offsetof(struct egress_addresses, texts));
+
+    (void) fputs(addresses->is_given ? "[" : "not set", file);
+    for (unsigned i = 0; i < addresses->n; i++)
+        (void) fprintf(file, "%s%s", i > 0 ? ", " : "", addresses->texts[i]);
+    (void) fputs(addresses->is_given ? "]" : "", file);
 }
 
 /* ---- the jail */

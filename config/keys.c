@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/layers.h"
 #include "common/nearest.h"
+#include "config/key_hosts.h"
 #include "config/key_limits.h"
 #include "config/yaml_number.h"
 
@@ -280,6 +281,7 @@ static const struct {
     [KEY_LIMITS] = { key_read_limits, NULL, NULL, NULL },
     [KEY_OBSERVE] = { key_read_observe, NULL, key_print_observe, NULL },
     [KEY_LAYERS] = { read_layers, print_layers, NULL, NULL },
+    [KEY_HOSTS] = { key_read_hosts, key_print_hosts, NULL, key_hosts_done },
 };
 
 int key_read_kind(const struct key_reading *reading, const struct key *key,

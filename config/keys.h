@@ -23,6 +23,7 @@ enum key_kind {
     KEY_LIMITS,  /* struct limits: a mapping of the names in limit_table */
     KEY_OBSERVE, /* limit_set, and more: two bools, for rss_mib and strikes */
     KEY_LAYERS,  /* layer_set */
+    KEY_HOSTS,   /* struct host_rules */
     KEY_ENTRIES, /* a list of mappings, each with the keys of `entry`: `read` stores them */
     KEY_MAP,     /* names of the user's own, each with a text: `read` stores them */
     KEY_REFUSED, /* not a key: a message for a user who writes it */

@@ -32,6 +32,7 @@ static const struct {
     [KEY_LIMITS] = { YAML_KIND_MAPPING, NULL },
     [KEY_OBSERVE] = { YAML_KIND_LIST, NULL },
     [KEY_LAYERS] = { YAML_KIND_LIST, NULL },
+    [KEY_HOSTS] = { YAML_KIND_LIST, NULL },
     [KEY_ENTRIES] = { YAML_KIND_LIST, NULL },
 };
 

@@ -224,6 +224,9 @@ static const struct key manifest_rows[] = {
     { KEY(callers), .kind = KEY_TEXTS, .most = TENANT_CALLERS_MAX,
       KEY_MORE(struct manifest, n_callers), .read = manifest_read_callers,
       .help = "tenants that may call this one" },
+    { .name = "allowed_hosts", .kind = KEY_HOSTS, .most = HOST_RULES_MAX, .reload = RELOAD_VERSION,
+      KEY_AT(struct manifest, hosts),
+      .help = "servers that fetch() may ask, [METHODS ][SCHEME://]HOST[:PORT][/PATH]; none if it is not given" },
     { KEY(limits), .kind = KEY_LIMITS, .help = "limits of the tenant: see limits" },
     { .name = "limits.observe", .kind = KEY_REFUSED,
       .help = "only the operator decides what is not enforced: expected no such key, for it belongs in skepd.yaml" },
@@ -339,6 +342,7 @@ struct manifest *manifest_free(struct manifest *manifest)
     for (unsigned i = 0; i < TENANT_LEFT_OUT_MAX; i++)
         free(manifest->left_out[i]);
     manifest_free_bindings(manifest);
+    host_rules_done(&manifest->hosts);
     free(manifest->file);
     free(manifest->name);
     free(manifest->main);

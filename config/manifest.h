@@ -72,7 +72,8 @@ struct manifest {
     unsigned n_bindings;
     char **callers; /* names of the tenants that may call this one */
     unsigned n_callers;
-    struct limits limits; /* LIMIT_UNSET where not given */
+    struct host_rules hosts; /* allowed_hosts: what it may fetch */
+    struct limits limits;    /* LIMIT_UNSET where not given */
     enum eval_mode eval;
     bool
         /* after_stop: reuse; false: an isolate in which JavaScript was stopped is replaced */
@@ -105,8 +106,8 @@ struct manifest *manifest_free(struct manifest *manifest);
 /* Finds a binding by its name; NULL if there is none. */
 const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name);
 
-/* Returns whether both serve the same: name, main, cordon, routes, env, bindings, callers, limits
- * and files, in their order. Lines and paths of origin do not count. */
+/* Returns whether both serve the same: name, main, cordon, routes, env, bindings, callers, allowed hosts,
+ * limits and files, in their order. Lines and paths of origin do not count. */
 bool manifest_is_same(const struct manifest *a, const struct manifest *b);
 
 /* The place that a comparison in parts has come to. All zero: it has not begun. */

@@ -61,7 +61,7 @@ static bool is_same_but_bytes(const struct manifest *a, const struct manifest *b
            strcmp(a->cordon, b->cordon) == 0 && has_same_routes(a, b) && has_same_env(a, b) &&
            a->reuse_after_stop == b->reuse_after_stop && a->eval == b->eval &&
            has_same_limits(a, b) && manifest_has_same_bindings(a, b) &&
-           has_same_list_of_files(a, b);
+           host_rules_are_same(&a->hosts, &b->hosts) && has_same_list_of_files(a, b);
 }
 
 enum manifest_match manifest_compare_part(const struct manifest *a, const struct manifest *b,
@@ -172,6 +172,8 @@ int manifest_copy(struct manifest *manifest, struct manifest **ret_manifest)
         r = copy_env(manifest, copy);
     if (r == 0)
         r = manifest_copy_bindings(manifest, copy);
+    if (r == 0)
+        r = host_rules_copy(&manifest->hosts, &copy->hosts);
     if (r == 0)
         r = share_files(manifest, copy);
     if (r < 0)

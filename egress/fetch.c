@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "config/config.h"
 #include "egress/address.h"
 #include "egress/internal.h"
 #include "egress/target.h"
@@ -880,6 +881,9 @@ void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addres
     else
         start(fetch);
 }
+
+/* Every list of the config fits in a frame. */
+_Static_assert(EGRESS_ADDRESSES_MAX <= EGRESS_NAMED_MAX, "EGRESS_NAMED_MAX");
 
 /* Takes numbers and prefixes. -EPROTO: skepd sends no such ones. */
 static int take_numbers(struct fetch *fetch, const Skep__Egress__Open *open)

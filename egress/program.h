@@ -21,4 +21,4 @@
 #define EGRESS_FIELDS_MAX 256
 #define EGRESS_FETCHES_MAX 4096      /* open ones, in all */
 #define EGRESS_TENANT_FETCHES_MAX 64 /* open ones of one tenant */
-#define EGRESS_NAMED_MAX 64          /* prefixes in one Open */
+#define EGRESS_NAMED_MAX 64          /* prefixes in one Open: EGRESS_ADDRESSES_MAX of config.h */

@@ -6,9 +6,8 @@
 #include <strings.h>
 
 #include "common/cleanup.h"
+#include "config/allowed_hosts.h"
 #include "config/host_name.h"
-
-#define PORT_MAX 65535
 
 static int refuse(const char *reason, const char **ret_reason)
 {
@@ -46,26 +45,6 @@ bool target_is_value(struct head_text text)
             return false;
     }
     return true;
-}
-
-/* ---- ports */
-
-/* https://fetch.spec.whatwg.org/#bad-port, in order. */
-static const uint16_t bad_ports[] = {
-    0,    1,    7,    9,    11,   13,   15,   17,   19,   20,   21,   22,   23,    25,
-    37,   42,   43,   53,   69,   77,   79,   87,   95,   101,  102,  103,  104,   109,
-    110,  111,  113,  115,  117,  119,  123,  135,  137,  139,  143,  161,  179,   389,
-    427,  465,  512,  513,  514,  515,  526,  530,  531,  532,  540,  548,  554,   556,
-    563,  587,  601,  636,  989,  990,  993,  995,  1719, 1720, 1723, 2049, 3659,  4045,
-    4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
-};
-
-bool target_port_is_bad(uint32_t port)
-{
-    for (size_t i = 0; i < ARRAY_LEN(bad_ports); i++)
-        if (bad_ports[i] == port)
-            return true;
-    return port > PORT_MAX;
 }
 
 /* ---- parts */
@@ -114,7 +93,7 @@ int target_check(const struct target *target, const char **ret_reason)
         reason = "the scheme is neither http nor https";
     if (!reason)
         reason = check_host(target->host);
-    if (!reason && target_port_is_bad(target->port))
+    if (!reason && host_port_is_bad(target->port))
         reason = "the port is one that browsers block, too";
     if (!reason)
         reason = check_path(target->path);

@@ -32,8 +32,6 @@ bool target_method_is(const struct target *target, const char *method);
  * and a value without control characters. 0; -EINVAL with *ret_reason (static). */
 int target_check_header(struct head_text name, struct head_text value, const char **ret_reason);
 
-/* Returns whether the port is one of those that https://fetch.spec.whatwg.org/#bad-port blocks. */
-bool target_port_is_bad(uint32_t port);
 /* Returns whether the text is a token of RFC 9110, 5.6.2, as names of headers and methods are. */
 bool target_is_token(struct head_text text);
 /* Returns whether the text has no control character but tabs. */

@@ -36,6 +36,18 @@ static void check(const struct host_rule *rule, const struct host_question *ques
     require(rule->path[0] == '\0' || host_path_is_plain(question->path));
 }
 
+/* The text of a rule is that rule. */
+static void check_text(const struct host_rule *rule)
+{
+    char text[HOST_RULE_TEXT_MAX + 1];
+    const char *reason;
+    struct host_rule again;
+
+    require(host_rule_parse(host_rule_text(rule, text), &again, &reason) == 0);
+    require(host_rule_is_same(rule, &again));
+    host_rule_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct host_text lines[LINES] = { { "", 0 } };
@@ -65,9 +77,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .path = lines[5].size > 0 ? lines[5] : (struct host_text){ "", 0 },
     };
     (void) host_path_is_plain(question.path);
+    (void) host_port_is_bad(question.port);
     if (!lines[0].data || host_rule_parse(lines[0].data, &rule, &reason) < 0)
         return 0;
     check(&rule, &question);
+    check_text(&rule);
     host_rule_done(&rule);
     return 0;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "config/manifest.h"
+#include "config/egress_rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,6 +19,27 @@ static void try_routes(const char *text, size_t size)
         const char *reason = NULL;
         if (route_pattern_parse(line, &pattern, &reason) == 0)
             route_pattern_done(&pattern);
+    }
+}
+
+/* Asks each rule of the tenant for what it names. */
+static void ask_rules(const struct config *config, const struct manifest *manifest)
+{
+    char text[FETCH_TEXT_BYTES];
+
+    for (unsigned i = 0; i < manifest->hosts.n; i++) {
+        const struct host_rule *rule = &manifest->hosts.items[i];
+        const struct host_question question = {
+            .is_https = rule->is_https,
+            .port = rule->port,
+            .method = { rule->methods, strcspn(rule->methods, ",") },
+            .host = { rule->host, strlen(rule->host) },
+            .path = { rule->path, strlen(rule->path) },
+        };
+        enum fetch_verdict verdict =
+            egress_rules_ask(config, config->cordons[0], manifest, &question, text);
+        if ((verdict == FETCH_ALLOWED) != (text[0] == '\0'))
+            abort();
     }
 }
 
@@ -36,8 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = manifest_parse("/srv/a/skep.yaml", text, size, &manifest, &errors);
     if ((r < 0) != (errors.count > 0))
         abort();
-    if (config && manifest)
+    if (config && manifest) {
         (void) manifest_check(manifest, config, &errors);
+        ask_rules(config, manifest);
+    }
     config_errors_done(&errors);
     (void) config_free(config);
     (void) manifest_free(manifest);

@@ -160,7 +160,7 @@ def known_keys(folder, file, text):
 
 @pytest.fixture
 def service_keys(folder):
-    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits", "log"]
+    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits", "log", "egress"]
     lines = ["nonsense: 1", *(f"{name}: {{ nonsense: 1 }}" for name in mappings)]
     lines[2] = "admin: { nonsense: 1, read: { nonsense: 1 } }"
     lines[6] = "limits: { nonsense: 1, default: { nonsense: 1 } }"

@@ -165,6 +165,17 @@ static void test_what_is_no_rule_is_refused_with_a_reason(void **state)
         "GE T a.test",
         "G:T a.test",
         "A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q a.test",
+        "get a.test",
+        "GET,Post a.test",
+        "CONNECT a.test",
+        "GET,trace a.test",
+        "GET",
+        "PATCH",
+        "a.test:22",
+        "http://a.test:6000",
+        "b\xc3\xbc"
+        "cher.test",
+        "xn--a.test",
     };
     struct host_rule rule;
 
@@ -215,12 +226,62 @@ static void test_the_rule_that_fits_longest_says_why(void **state)
         host_rule_done(&list[i]);
 }
 
+static void test_a_rule_is_written_as_short_as_it_may_be(void **state)
+{
+    static const struct {
+        const char *rule, *text; /* text: NULL for the same */
+    } rows[] = {
+        { "a.test", NULL },
+        { "https://A.test:443/", "a.test" },
+        { "http://a.test.:80", "http://a.test" },
+        { "http://a.test:443", NULL },
+        { "a.test:80", NULL },
+        { "a.test:*/v1/", NULL },
+        { "GET,patch http://*.a.test:*/x", NULL },
+        { "*", NULL },
+        { "http://*", NULL },
+        { "[0:0::1]:8080", "[::1]:8080" },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[HOST_RULE_TEXT_MAX + 1];
+        struct host_rule rule, again;
+        const char *reason = "";
+        if (host_rule_parse(rows[i].rule, &rule, &reason) < 0)
+            fail_msg("%s: %s", rows[i].rule, reason);
+        assert_string_equal(host_rule_text(&rule, text),
+                            rows[i].text ? rows[i].text : rows[i].rule);
+        assert_int_equal(host_rule_parse(text, &again, &reason), 0);
+        assert_true(host_rule_is_same(&rule, &again));
+        host_rule_done(&again);
+        assert_int_equal(host_rule_parse("b.test", &again, &reason), 0);
+        assert_false(host_rule_is_same(&rule, &again));
+        host_rule_done(&again);
+        host_rule_done(&rule);
+    }
+}
+
+static void test_ports_of_other_protocols_are_bad(void **state)
+{
+    static const uint32_t bad[] = { 0, 1, 22, 25, 110, 143, 587, 993, 6000, 6697, 10080, 65536 };
+    static const uint32_t good[] = { 80, 443, 8080, 8443, 5432, 10081, 65535 };
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_true(host_port_is_bad(bad[i]));
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        assert_false(host_port_is_bad(good[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_rule_allows_what_it_says),
         cmocka_unit_test(test_what_is_no_rule_is_refused_with_a_reason),
         cmocka_unit_test(test_the_rule_that_fits_longest_says_why),
+        cmocka_unit_test(test_a_rule_is_written_as_short_as_it_may_be),
+        cmocka_unit_test(test_ports_of_other_protocols_are_bad),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,7 +161,7 @@ static void test_byte_order_mark_is_passed_over(void **state)
     expect_errors("\xef\xbb\xbf" LISTEN "log_level: info\nbogus: 1\n",
                   "3: unknown key \"bogus\": expected one of listen, admin_socket, tenants, "
                   "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
-                  "jail, http, "
+                  "egress, jail, http, "
                   "limits, cordons");
 }
 
@@ -219,13 +219,13 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
                   "3: unknown key \"cordon\": did you mean \"cordons\"? Expected one of listen, "
                   "admin_socket, tenants, "
                   "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
-                  "jail, http, limits, cordons");
+                  "egress, jail, http, limits, cordons");
     expect_errors(
         LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
         "4: unknown key \"wrkers\" in cordons[0]: did you mean \"workers\"? Expected one of "
         "name, workers, "
         "solitary, jit, eval, spare, allow_unlimited, first_credit, calls_across, caller_percent, "
-        "rss_mib, drift_mib, files_mib, cpu_weight, "
+        "allowed_hosts, addresses, rss_mib, drift_mib, files_mib, cpu_weight, "
         "retire_after_s, retire_after_requests, strikes, quarantine_s, limits");
     expect_errors(LISTEN "limits:\n  default:\n    cpu: 1\n",
                   "4: unknown key \"cpu\" in limits.default: did you mean \"cpu_ms\"? "
@@ -241,7 +241,8 @@ static void test_nearest_right_key_and_word_are_told(void **state)
         { "http: {keepalive: 5}",
           "unknown key \"keepalive\" in http: did you mean \"keepalive_ms\"? Expected one of " },
         { "limits: {maximum: {wall: 5}}", "did you mean \"wall_ms\"? Expected one of cpu_ms," },
-        { "limits: {maximum: {c: 5}}", "unknown key \"c\" in limits.maximum: expected one of cpu_ms," },
+        { "limits: {maximum: {c: 5}}",
+          "unknown key \"c\" in limits.maximum: expected one of cpu_ms," },
         { "http: {keepalive_s: 5}", "in http: did you mean \"keepalive_ms\"? Expected one of " },
         { "limits: {default: {cpu_mss: 5}}", "did you mean \"cpu_ms\"? Expected one of cpu_ms," },
         { "log_level: warn", "log_level: \"warn\" is unknown: expected one of error, warning" },
@@ -396,7 +397,7 @@ static void test_messages_cannot_forge_lines_or_move_the_terminal(void **state)
         LISTEN "\"a\\n\\e[2J\\x9b\": 1\n",
         "2: unknown key \"a\\x0a\\x1b[2J\\xc2\\x9b\": expected one of listen, admin_socket, "
         "tenants, log_level, log_format, access_log, log, state, drain_s, admin, metrics, "
-        "deploy, jail, http, limits, cordons");
+        "deploy, egress, jail, http, limits, cordons");
 }
 
 static void test_many_errors_are_counted_and_not_kept(void **state)

@@ -45,6 +45,7 @@ static void test_each_key_is_found(void **state)
         { "admin_socket: /a", "admin_socket: /run/skep/admin.sock -> /a !" },
         { "tenants: /a", "tenants: not set -> /a !" },
         { "log_level: debug", "log_level: info -> debug" },
+        { "egress: {}", "egress.fetch: off -> on !" },
         { "jail: {minimum: reduced}", "jail.minimum: full -> reduced !" },
         { "jail: {without: []}", "jail.without: [speculation] -> [] !" },
         { "log_format: json", "log_format: auto -> json !" },
@@ -108,6 +109,9 @@ static void test_each_key_of_a_cordon_is_found(void **state)
         { "jit: off", "jit: on -> off" },
         { "eval: load", "eval: on -> load" },
         { "allow_unlimited: on", "allow_unlimited: off -> on" },
+        { "allowed_hosts: [\"A.test/\"]", "allowed_hosts: not set -> [a.test]" },
+        { "allowed_hosts: []", "allowed_hosts: not set -> []" },
+        { "addresses: [10.0.0.0/8]", "addresses: not set -> [10.0.0.0/8]" },
         { "rss_mib: unlimited", "rss_mib: 1024 -> unlimited" },
         { "drift_mib: 99", "drift_mib: 256 -> 99" },
         { "files_mib: 99", "files_mib: 16 -> 99" },
@@ -206,6 +210,7 @@ static struct manifest *tenant(const char *text)
 static void test_copy_of_a_tenant_is_the_same(void **state)
 {
     struct manifest *one = tenant(TENANT "env: {A: b, C: d}\nlimits: {cpu_ms: 7}\n"
+                                         "allowed_hosts: [a.test, \"GET b.test:*/v1\"]\n"
                                          "routes: [\"a.test/x\", \"*.b.test/*\"]\n");
     struct manifest *copy;
 
@@ -217,6 +222,8 @@ static void test_copy_of_a_tenant_is_the_same(void **state)
     assert_ptr_equal(copy->files, one->files); /* shared, as they may be large */
     manifest_free(one);
     assert_string_equal(copy->env[1].value, "d");
+    assert_string_equal(copy->hosts.items[1].methods, "GET,");
+    assert_string_equal(copy->hosts.items[1].path, "/v1");
     assert_string_equal(copy->files[0].data, "code");
     manifest_free(copy);
 }
@@ -227,6 +234,7 @@ static void test_tenant_that_differs_in_anything_is_not_the_same(void **state)
         "name: b\nmain: a.js\nroutes: [a.localhost]\n",
         TENANT "cordon: x\n",
         TENANT "env: {A: b}\n",
+        TENANT "allowed_hosts: [a.test]\n",
         TENANT "limits: {cpu_ms: 7}\n",
         TENANT "routes: [a.test]\n",
         "name: a\nmain: b.js\n",

@@ -35,6 +35,7 @@ static const struct {
     [KEY_LIMITS] = { sizeof(struct limits), 0 },
     [KEY_OBSERVE] = { sizeof(limit_set), sizeof(bool) },
     [KEY_LAYERS] = { sizeof(layer_set), 0 },
+    [KEY_HOSTS] = { sizeof(struct host_rules), 0 },
 };
 
 static void expect_row(const char *table, const struct key *key, size_t size)

@@ -116,7 +116,7 @@ static void test_shape_of_the_file_is_checked(void **state)
     (void) state;
     expect_errors("nam: a\n", "1: unknown key \"nam\": did you mean \"name\"? Expected one of "
                               "name, main, routes, cordon, "
-                              "after_stop, eval, env, bindings, callers, limits\n"
+                              "after_stop, eval, env, bindings, callers, allowed_hosts, limits\n"
                               "1: missing key \"name\": expected it in this mapping\n"
                               "1: missing key \"main\": expected it in this mapping");
     expect_errors(START "name: b\n", "3: duplicate key \"name\": it is in line 1 already");
@@ -224,9 +224,10 @@ static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
     expect_errors(START "limits:\n  observe: [cpu_ms]\n", message);
     expect_errors(START "limits:\n  observe:\n    - strikes\n", message);
     expect_errors(START "limits:\n  observe: []\n", message);
-    expect_errors(START "observe: []\n",
-                  "3: unknown key \"observe\": expected one of name, main, "
-                  "routes, cordon, after_stop, eval, env, bindings, callers, limits");
+    expect_errors(
+        START "observe: []\n",
+        "3: unknown key \"observe\": expected one of name, main, "
+        "routes, cordon, after_stop, eval, env, bindings, callers, allowed_hosts, limits");
 }
 
 static void test_bindings_and_callers_are_taken(void **state)

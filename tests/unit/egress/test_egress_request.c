@@ -53,18 +53,6 @@ static void test_parts_of_a_request_are_checked(void **state)
     assert_int_equal(check("GET", "https", "example.com", 443, path), 0);
 }
 
-static void test_ports_that_browsers_block_are_bad(void **state)
-{
-    static const uint32_t bad[] = { 0, 1, 22, 25, 110, 143, 587, 993, 6000, 6697, 10080, 65536 };
-    static const uint32_t good[] = { 80, 443, 8080, 8443, 5432, 10081, 65535 };
-
-    (void) state;
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_true(target_port_is_bad(bad[i]));
-    for (size_t i = 0; i < ARRAY_LEN(good); i++)
-        assert_false(target_port_is_bad(good[i]));
-}
-
 static void test_headers_of_the_connection_are_not_the_tenants(void **state)
 {
     static const char *const bad[] = {
@@ -140,7 +128,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_of_a_request_are_checked),
-        cmocka_unit_test(test_ports_that_browsers_block_are_bad),
         cmocka_unit_test(test_headers_of_the_connection_are_not_the_tenants),
         cmocka_unit_test(test_the_head_of_an_answer_is_packed),
         cmocka_unit_test(test_the_head_of_an_answer_has_bounds),
