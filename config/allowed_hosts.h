@@ -11,7 +11,7 @@
  *     GET,HEAD https://example.com/v1      these methods, and /v1, /v1/… and /v1?… alone
  *     GET,HEAD https://example.com/v1/     the same without /v1 itself
  *
- * A rule is about names. The address behind a name is another matter, see egress/address.h. Pure functions;
+ * A rule is about names. The address behind a name is another matter, see common/address_kind.h. Pure functions;
  * any process.
  */
 #pragma once

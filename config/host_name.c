@@ -272,3 +272,12 @@ int host_name_parse(const char *text, size_t size, char name[HOST_NAME_MAX_BYTES
         return parse_ipv6(text, size, name, ret_size, ret_reason);
     return parse_name(text, size, name, ret_size, ret_reason);
 }
+
+bool host_name_is_localhost(const char *name)
+{
+    static const char localhost[] = "localhost";
+    size_t size = strlen(name), least = strlen(localhost);
+
+    return size >= least && strcmp(name + size - least, localhost) == 0 &&
+           (size == least || name[size - least - 1] == '.');
+}

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A name of RFC 1035 without the root's dot, or a shorter IP address. */
@@ -20,3 +21,7 @@
  */
 int host_name_parse(const char *text, size_t size, char name[HOST_NAME_MAX_BYTES + 1],
                     size_t *ret_size, const char **ret_reason);
+
+/* Returns whether the name, as host_name_parse writes it, is localhost or below it: RFC 6761, 6.3, has it stand for the
+ * loopback addresses, whatever DNS says. */
+bool host_name_is_localhost(const char *name);

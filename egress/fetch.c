@@ -14,9 +14,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/address_kind.h"
 #include "common/cleanup.h"
 #include "config/config.h"
-#include "egress/address.h"
 #include "egress/internal.h"
 #include "egress/target.h"
 #include "helper/helper.h"

@@ -231,15 +231,33 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         question.answer(question.owner, status == ARES_SUCCESS ? -ENOENT : error_of(status), NULL);
 }
 
+/* The addresses of localhost, as c-ares asks nobody for it. They are judged like all others. */
+static void answer_localhost(names_answer_fn answer, void *owner)
+{
+    const struct sockaddr_in ipv4 = { .sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6,
+                                       .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    struct name_addresses addresses = { .n = 2 };
+
+    memcpy(&addresses.list[0], &ipv4, sizeof ipv4);
+    memcpy(&addresses.list[1], &ipv6, sizeof ipv6);
+    answer(owner, 0, &addresses);
+}
+
 void names_ask(struct names *names, const char *name, names_answer_fn answer, void *owner)
 {
     const struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC,
         .ai_socktype = SOCK_STREAM,
     };
-    struct question *question = malloc(sizeof *question);
     char absolute[HOST_NAME_MAX_BYTES + 2];
 
+    if (host_name_is_localhost(name)) {
+        answer_localhost(answer, owner);
+        return;
+    }
+    struct question *question = malloc(sizeof *question);
     if (!question) {
         answer(owner, -ENOMEM, NULL);
         return;

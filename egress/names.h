@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses of names, by c-ares on the loop: absolute names only, by DNS only. The resolvers are those of
+ * Addresses of names, by c-ares on the loop: absolute names only, by DNS only, but for localhost. The resolvers are those of
  * /etc/resolv.conf as it was when the process started, or those that were given. Egress process.
  */
 #pragma once

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "egress/address.h"
+#include "common/address_kind.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

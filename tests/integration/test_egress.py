@@ -427,6 +427,19 @@ def test_a_name_that_leads_to_such_an_address_is_refused(egress, resolver, serve
     assert fetch.failure == "ADDRESS", fetch.text
 
 
+def test_localhost_is_the_loopback_address_and_nobody_is_asked(egress, resolver, server):
+    for name in ("localhost", "a.localhost"):
+        resolver.names[name] = ["192.0.2.1"]
+        fetch = egress.fetch(f"http://{name}:{server.port}/", named=[])
+        assert fetch.failure == "ADDRESS" and "a loopback address" in fetch.text
+        # Both addresses have to be named, as those of each other name.
+        fetch = egress.fetch(f"http://{name}:{server.port}/", named=[prefix("127.0.0.1")])
+        assert fetch.failure == "ADDRESS"
+        fetch = egress.fetch(f"http://{name}:{server.port}/", named=[prefix("127.0.0.1"), prefix("::1")])
+        assert fetch.failure == "NONE", fetch.text
+    assert not resolver.asked
+
+
 def test_one_bad_address_spoils_the_good_ones(egress, resolver, server):
     resolver.names["mixed.test"] = ["127.0.0.1", "10.0.0.1"]
     fetch = egress.fetch(f"http://mixed.test:{server.port}/", named=[prefix("127.0.0.1")])

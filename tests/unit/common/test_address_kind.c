@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "egress/address.h"
+#include "common/address_kind.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
