@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "common/cleanup.h"
+#include "config/host_faults.h"
 #include "config/tenant_files.h"
 
 struct tally {
@@ -55,8 +56,9 @@ static char *folder_of(const char *path)
     return slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
 }
 
-/* A tenant that can be read: the modules are compiled later, all together. path: owned. */
-static int add_good(struct tally *tally, const struct manifest *manifest, char *path)
+/* A tenant that can be read: the modules are compiled later, all together. config: NULL without one. path: owned. */
+static int add_good(struct tally *tally, const struct manifest *manifest,
+                    const struct config *config, char *path)
 {
     char **paths = path ? reallocarray(tally->paths, tally->n_paths + 2, sizeof *paths) : NULL;
 
@@ -69,6 +71,7 @@ static int add_good(struct tally *tally, const struct manifest *manifest, char *
     tally->paths = paths;
     tally->tenants++;
     tenant_files_note_left_out(manifest, &tally->notes);
+    manifest_note_hosts(manifest, config, &tally->notes);
     return 0;
 }
 
@@ -89,7 +92,7 @@ static int check_folder_of_tenants(struct tally *tally, const char *dir,
 
     int r = manifest_read_all(dir, config, &set, &tally->errors);
     for (unsigned i = 0; i < set.count && r != -ENOMEM; i++)
-        if (add_good(tally, set.items[i], folder_of(set.items[i]->file)) < 0)
+        if (add_good(tally, set.items[i], config, folder_of(set.items[i]->file)) < 0)
             r = -ENOMEM;
     if (r == 0 && set.count == 0 && tally->errors.count == before)
         config_errors_add(&tally->errors, dir, 0,
@@ -120,7 +123,7 @@ static int check_tenant(struct tally *tally, const char *dir)
     int r = manifest_read(dir, config_files_bytes(NULL), &manifest, &tally->errors);
     if (r < 0)
         return r == -ENOMEM ? r : 0;
-    return add_good(tally, manifest, strdup(dir));
+    return add_good(tally, manifest, NULL, strdup(dir));
 }
 
 static int check_script(struct tally *tally, const char *path)
@@ -130,7 +133,7 @@ static int check_script(struct tally *tally, const char *path)
     int r = manifest_from_script(path, config_files_bytes(NULL), &manifest, &tally->errors);
     if (r < 0)
         return r == -ENOMEM ? r : 0;
-    return add_good(tally, manifest, strdup(path));
+    return add_good(tally, manifest, NULL, strdup(path));
 }
 
 static bool has_file(const char *dir, const char *name)
@@ -255,9 +258,10 @@ const struct verb verb_check = {
         "FILE:LINE:COLUMN: the error: what was expected. The modules of each tenant are\n"
         "compiled and linked in a jailed worker of its own, and not run: syntax errors, imports\n"
         "that lead nowhere, names that a module does not export, a missing default export.\n"
-        "Notes say which files of a tenant are left out, and faults of files that no import\n"
-        "statement leads to. A skepd.yaml is also compared with the unit that starts skepd with\n"
-        "it: the one that is installed, or --unit.\n\n"
+        "Notes say which files of a tenant are left out, faults of files that no import\n"
+        "statement leads to, and rules of allowed_hosts that allow nothing. A skepd.yaml is also\n"
+        "compared with the unit that starts skepd with it: the one that is installed, or "
+        "--unit.\n\n"
         "Fields of --json: ok, configs, tenants (good ones), errors and notes (lists of objects\n"
         "with file, line and column (null: unknown), text).\n",
     .options = check_options,

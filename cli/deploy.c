@@ -16,6 +16,7 @@
 #include "cli/deployed.h"
 #include "cli/message.h"
 #include "cli/output.h"
+#include "config/host_faults.h"
 #include "config/manifest.h"
 #include "config/tenant_files.h"
 
@@ -313,6 +314,7 @@ static int run(struct cli *cli, int argc, char **argv)
     }
     _cleanup_(config_errors_done) struct config_errors notes = { 0 };
     tenant_files_note_left_out(manifest, &notes);
+    manifest_note_hosts(manifest, NULL, &notes);
     if (notes.text)
         (void) fputs(notes.text, stderr);
     return deploy(cli, manifest, &yaml, &env);

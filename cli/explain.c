@@ -120,6 +120,8 @@ static void print_head(const Skep__Admin__Explained *e)
         print_line(i == 0 ? "bindings" : "", e->bindings[i]);
     for (size_t i = 0; i < e->n_callers; i++)
         print_line(i == 0 ? "callers" : "", e->callers[i]);
+    for (size_t i = 0; i < e->n_allowed_hosts; i++)
+        print_line(i == 0 ? "may fetch" : "", e->allowed_hosts[i]);
     (void) printf("\n");
 }
 

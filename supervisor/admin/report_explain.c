@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "config/host_faults.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/requests/may_call.h"
@@ -170,6 +171,19 @@ static int list_limits(const struct tenant *tenant, struct arena *arena,
 
 #define LINE_BYTES 192
 
+/* Adds text of any size as a line. */
+static int put_text(struct arena *arena, ProtobufCBinaryData *line, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = report_take(arena, size);
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, text, size);
+    *line = report_text(copy);
+    return 0;
+}
+
 static int put_line(struct arena *arena, ProtobufCBinaryData *line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static int put_line(struct arena *arena, ProtobufCBinaryData *line, const char *format, ...)
@@ -237,6 +251,27 @@ static int list_callers(const struct tenant *tenant, struct arena *arena,
     return 0;
 }
 
+static int list_hosts(const struct tenant *tenant, struct arena *arena, Skep__Admin__Explained *ret)
+{
+    const struct version *version = tenant->version;
+    const struct host_rules *rules = &version->manifest->hosts;
+    char rule[HOST_RULE_TEXT_MAX + 1], fault[HOST_FAULT_BYTES];
+    char text[sizeof rule + sizeof fault + 32];
+
+    ret->allowed_hosts = report_take(arena, (rules->n + 1) * sizeof *ret->allowed_hosts);
+    if (!ret->allowed_hosts)
+        return -ENOMEM;
+    for (unsigned i = 0; i < rules->n; i++) {
+        (void) host_rule_fault(&rules->items[i], tenant->tenants->config, version->cordon, fault);
+        (void) snprintf(text, sizeof text, "%s%s%s", host_rule_text(&rules->items[i], rule),
+                        fault[0] ? ", allows nothing: " : "", fault);
+        int r = put_text(arena, &ret->allowed_hosts[ret->n_allowed_hosts++], text);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int admin_report_explained(const struct tenant *tenant, struct arena *arena,
                            Skep__Admin__Explained *ret)
 {
@@ -263,5 +298,7 @@ int admin_report_explained(const struct tenant *tenant, struct arena *arena,
         r = list_bindings(tenant, arena, ret);
     if (r == 0)
         r = list_callers(tenant, arena, ret);
+    if (r == 0)
+        r = list_hosts(tenant, arena, ret);
     return r < 0 ? r : list_limits(tenant, arena, ret);
 }

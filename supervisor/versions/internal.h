@@ -23,6 +23,8 @@ static inline struct versions *versions_of(const struct tenant *tenant)
 /* Notes why the manifest cannot be a version, by the code of the attempt. Returns the code. */
 int versions_explain(const struct versions *versions, int code, const struct manifest *manifest,
                      struct failure *failure);
+/* Warns, in one line, of rules of allowed_hosts that allow nothing as the config is now. */
+void versions_warn_of_hosts(const struct versions *versions, const struct manifest *manifest);
 /* Takes the version out of its workers: at once if it is idle there, else when it is. */
 void versions_retire(struct version *version);
 void versions_drop_candidate(struct tenant *tenant);

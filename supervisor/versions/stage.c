@@ -59,6 +59,7 @@ int versions_stage(struct versions *versions, struct manifest *manifest, const c
         r = stage_next(tenant, manifest, ret_version);
     if (r < 0)
         return versions_explain(versions, r, manifest, failure);
+    versions_warn_of_hosts(versions, manifest);
     (*ret_version)->listener = listener;
     (*ret_version)->listener_owner = owner;
     return 0;

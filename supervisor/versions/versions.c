@@ -11,6 +11,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "config/host_faults.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
@@ -174,6 +175,20 @@ int versions_explain(const struct versions *versions, int code, const struct man
     return failure_set(failure, code, "it cannot be installed: %s", strerrordesc_np(-code));
 }
 
+void versions_warn_of_hosts(const struct versions *versions, const struct manifest *manifest)
+{
+    _cleanup_(config_errors_done) struct config_errors notes = { 0 };
+    char more[40] = "";
+
+    manifest_note_hosts(manifest, versions->tenants->config, &notes);
+    if (notes.n_items == 0)
+        return;
+    if (notes.count > 1)
+        (void) snprintf(more, sizeof more, "; and %u rules more like that", notes.count - 1);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = manifest->name), "%s:%u: %s%s",
+              notes.items[0].file, notes.items[0].line, notes.items[0].text, more);
+}
+
 static int install(struct versions *versions, struct manifest *manifest, const char *dir)
 {
     struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
@@ -194,7 +209,10 @@ int versions_install(struct versions *versions, struct manifest *manifest, const
 {
     int r = install(versions, manifest, dir);
 
-    return r < 0 ? versions_explain(versions, r, manifest, failure) : 0;
+    if (r < 0)
+        return versions_explain(versions, r, manifest, failure);
+    versions_warn_of_hosts(versions, manifest);
+    return 0;
 }
 
 int versions_reload(struct tenant *tenant, struct config_errors *errors)

@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "config/egress_rules.h"
+#include "config/host_faults.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,6 +44,37 @@ static void ask_rules(const struct config *config, const struct manifest *manife
     }
 }
 
+/* No text is both files, so each is checked against one of these. */
+static struct config *any_config;
+static struct manifest *any_manifest;
+
+static void read_others(void)
+{
+    static const char config[] =
+        "egress: { deny: [d.test], addresses: [10.0.0.0/8] }\n"
+        "cordons: [{ name: default }, { name: a, allowed_hosts: [a.test] }]\n";
+    static const char manifest[] = "name: a\nmain: a.js\n"
+                                   "allowed_hosts: [\"*:*\", a.test, \"http://10.0.0.7/v1\"]\n";
+    struct config_errors errors = { 0 };
+
+    if (any_config)
+        return;
+    if (config_parse("c", config, sizeof config - 1, &any_config, &errors) < 0 ||
+        manifest_parse("m", manifest, sizeof manifest - 1, &any_manifest, &errors) < 0)
+        abort();
+}
+
+static void check_both(const struct config *config, const struct manifest *manifest)
+{
+    struct config_errors errors = { 0 };
+
+    (void) manifest_check(manifest, config, &errors);
+    manifest_note_hosts(manifest, config, &errors);
+    manifest_note_hosts(manifest, NULL, &errors);
+    config_errors_done(&errors);
+    ask_rules(config, manifest);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *) data;
@@ -50,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct config *config = NULL;
     struct manifest *manifest = NULL;
 
+    read_others();
     int r = config_parse("/etc/skep/skepd.yaml", text, size, &config, &errors);
     if ((r < 0) != (errors.count > 0))
         abort(); /* silent failure, or success with errors */
@@ -57,11 +90,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = manifest_parse("/srv/a/skep.yaml", text, size, &manifest, &errors);
     if ((r < 0) != (errors.count > 0))
         abort();
-    if (config && manifest) {
-        (void) manifest_check(manifest, config, &errors);
-        ask_rules(config, manifest);
-    }
     config_errors_done(&errors);
+    if (config)
+        check_both(config, any_manifest);
+    if (manifest)
+        check_both(any_config, manifest);
     (void) config_free(config);
     (void) manifest_free(manifest);
     try_routes(text, size);
