@@ -101,8 +101,7 @@ void expect_error(long result, int error, const char *what)
     _exit(97);
 }
 
-/* Removes cmocka's handlers, which would go on with the next test, in the wrong process. */
-static void reset_signals(void)
+void reset_signals(void)
 {
     static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS, SIGABRT };
 

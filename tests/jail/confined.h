@@ -29,6 +29,9 @@ struct path path_in(const char *folder, const char *name);
 /* Confines the calling process, for good. Ends it with a message if that fails. */
 void confine_here(const struct place *place, uint64_t keep_capabilities);
 
+/* In a child: removes cmocka's handlers, which would go on with the next test, in the wrong process. */
+void reset_signals(void);
+
 /* In a confined process: unless the condition holds, prints what is wrong and ends the process. */
 void expect(bool holds, const char *what);
 /* Does the same for a call that should have failed with that error. */

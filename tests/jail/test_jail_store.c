@@ -6,12 +6,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -26,36 +23,11 @@
 #include "sandbox-policy/policy.h"
 #include "tests/jail/confined.h"
 #include "tests/jail/ordinary.h"
+#include "tests/jail/table.h"
 #include "tests/unit/store/store_fixture.h"
-
-/* Above every number of Linux 6.18 (470 and some), with room. */
-#define LAST_NUMBER 512
 
 static char folder[32], elsewhere[32];
 static struct store_state store;
-static long call_number;
-
-static bool exists_here(const struct policy_syscall *row)
-{
-    const struct policy_context context = { .self = 1 };
-
-    return policy_row_applies(row, &context);
-}
-
-static bool has_row(int number)
-{
-    for (size_t i = 0; i < policy_store_table.n_rows; i++)
-        if (exists_here(&policy_store_table.rows[i]) &&
-            seccomp_syscall_resolve_name(policy_store_table.rows[i].name) == number)
-            return true;
-    return false;
-}
-
-/* uretprobe and uprobe of x86-64, which the kernel lets past every filter: see test_jail_filter.c. */
-static bool is_probe_call(int number)
-{
-    return seccomp_arch_native() == SCMP_ARCH_X86_64 && (number == 335 || number == 336);
-}
 
 static void confine_here_as_store(void)
 {
@@ -74,61 +46,19 @@ static void confine_here_as_store(void)
 
 static int run_as_store(void (*try)(void))
 {
-    static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS, SIGABRT };
-    int status = 0;
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-            (void) signal(signals[i], SIG_DFL);
-        confine_here_as_store();
-        try();
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
-static void make_call(void)
-{
-    (void) syscall(call_number, 0, 0, 0, 0, 0, 0);
+    return table_run(confine_here_as_store, try);
 }
 
 static void test_calls_of_an_attacker_kill(void **state)
 {
-    size_t n = 0;
-
     (void) state;
-    for (size_t i = 0; i < policy_store_table.n_rows; i++) {
-        const struct policy_syscall *row = &policy_store_table.rows[i];
-        if (row->action != POLICY_KILL || !exists_here(row))
-            continue;
-        call_number = seccomp_syscall_resolve_name(row->name);
-        int status = run_as_store(make_call);
-        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
-            fail_msg("%s: wait status 0x%x", row->name, (unsigned) status);
-        n++;
-    }
-    assert_true(n > 20);
-}
-
-static void call_all_without_row(void)
-{
-    char what[32];
-
-    for (int number = 0; number <= LAST_NUMBER; number++) {
-        if (has_row(number) || is_probe_call(number))
-            continue;
-        (void) snprintf(what, sizeof what, "call %d", number);
-        expect_error(syscall(number, -1, -1, -1, -1, -1, -1), EPERM, what);
-    }
+    table_assert_kills(&policy_store_table, confine_here_as_store, 20);
 }
 
 static void test_every_call_without_row_is_refused(void **state)
 {
     (void) state;
-    assert_int_equal(run_as_store(call_all_without_row), 0);
+    table_assert_refuses(&policy_store_table, confine_here_as_store);
 }
 
 static void call_with_other_arguments(void)

@@ -9,11 +9,9 @@
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -35,79 +33,36 @@
 #include "sandbox-policy/policy.h"
 #include "tests/jail/confined.h"
 #include "tests/jail/hive.h"
-
-/* Above every number of Linux 6.18 (470 and some), with room. */
-#define LAST_NUMBER 512
+#include "tests/jail/table.h"
 
 static struct place place;
 static const struct probe_plan sealed = { .lock = PROBE_SEALED };
 
-static bool exists_here(const struct policy_syscall *row)
-{
-    uint32_t arch = seccomp_arch_native();
-
-    return row->arch == POLICY_ALL_ARCHES ||
-           (row->arch == POLICY_X86_64 && arch == SCMP_ARCH_X86_64) ||
-           (row->arch == POLICY_AARCH64 && arch == SCMP_ARCH_AARCH64);
-}
-
-static bool has_row(int number)
-{
-    for (size_t i = 0; i < policy_supervisor_table.n_rows; i++) {
-        const struct policy_syscall *row = &policy_supervisor_table.rows[i];
-        if (exists_here(row) && seccomp_syscall_resolve_name(row->name) == number)
-            return true;
-    }
-    return false;
-}
-
-/* uretprobe and uprobe of x86-64, which the kernel lets past every filter: see test_jail_filter.c. */
-static bool is_probe_call(int number)
-{
-    return seccomp_arch_native() == SCMP_ARCH_X86_64 && (number == 335 || number == 336);
-}
-
 /* ---- calls that kill */
 
-static long call_number;
-
-static void make_call(const struct place *unused)
+static void confine_here_as_skepd(void)
 {
-    (void) unused;
-    (void) syscall(call_number, 0, 0, 0, 0, 0, 0);
-}
-
-static void assert_ends_by(int signal, void (*try)(const struct place *), const char *what)
-{
-    int status = run_confined(&place, try);
-
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != signal)
-        fail_msg("%s: wait status 0x%x, expected %s", what, (unsigned) status, strsignal(signal));
+    confine_here(&place, 0);
 }
 
 static void test_calls_of_an_attacker_kill(void **state)
 {
-    size_t n = 0;
-
     (void) state;
-    for (size_t i = 0; i < policy_supervisor_table.n_rows; i++) {
-        const struct policy_syscall *row = &policy_supervisor_table.rows[i];
-        if (row->action != POLICY_KILL || !exists_here(row))
-            continue;
-        call_number = seccomp_syscall_resolve_name(row->name);
-        assert_true(call_number >= 0);
-        assert_ends_by(SIGSYS, make_call, row->name);
-        n++;
-    }
-    assert_true(n > 40);
+    table_assert_kills(&policy_supervisor_table, confine_here_as_skepd, 40);
 }
 
 #if defined(__x86_64__)
-static void make_int80_call(const struct place *unused)
+static long call_number;
+
+static void make_call(void)
+{
+    (void) syscall(call_number, 0, 0, 0, 0, 0, 0);
+}
+
+static void make_int80_call(void)
 {
     long result;
 
-    (void) unused;
     __asm__ volatile("int $0x80" : "=a"(result) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
 }
 
@@ -120,7 +75,7 @@ static bool has_int80(void)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void) signal(SIGSEGV, SIG_DFL); /* not cmocka's */
-        make_int80_call(NULL);
+        make_int80_call();
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -135,34 +90,22 @@ static void test_x32_and_int80_kill(void **state)
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(x32); i++) {
         call_number = x32[i];
-        assert_ends_by(SIGSYS, make_call, "x32");
+        table_assert_ends_by(confine_here_as_skepd, SIGSYS, make_call, "x32");
     }
-    assert_ends_by(has_int80() ? SIGSYS : SIGSEGV, make_int80_call, "int 0x80");
+    table_assert_ends_by(confine_here_as_skepd, has_int80() ? SIGSYS : SIGSEGV, make_int80_call,
+                         "int 0x80");
 }
 #endif
 
 /* ---- calls that are refused */
 
-static void call_all_without_row(const struct place *unused)
-{
-    char what[32];
-
-    (void) unused;
-    for (int number = 0; number <= LAST_NUMBER; number++) {
-        if (has_row(number) || is_probe_call(number))
-            continue;
-        (void) snprintf(what, sizeof what, "call %d", number);
-        expect_error(syscall(number, -1, -1, -1, -1, -1, -1), EPERM, what);
-    }
-}
-
 static void test_every_call_without_row_is_refused(void **state)
 {
     (void) state;
-    assert_int_equal(run_confined(&place, call_all_without_row), 0);
+    table_assert_refuses(&policy_supervisor_table, confine_here_as_skepd);
 }
 
-static void call_with_other_arguments(const struct place *unused)
+static void call_with_other_arguments(void)
 {
     static char page[4096] __attribute__((aligned(4096)));
     static const struct sockaddr_in address = { .sin_family = AF_INET };
@@ -202,7 +145,6 @@ static void call_with_other_arguments(const struct place *unused)
         { "an unknown call", 100000, { 0 } },
     };
 
-    (void) unused;
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         const long *args = calls[i].args;
         expect_error(syscall(calls[i].number, args[0], args[1], args[2], args[3], args[4], args[5]),
@@ -215,7 +157,7 @@ static void call_with_other_arguments(const struct place *unused)
 static void test_allowed_calls_with_other_arguments_are_refused(void **state)
 {
     (void) state;
-    assert_int_equal(run_confined(&place, call_with_other_arguments), 0);
+    assert_int_equal(table_run(confine_here_as_skepd, call_with_other_arguments), 0);
 }
 
 /* ---- calls that are allowed */
@@ -272,13 +214,12 @@ static void use_processes(void)
     expect(poll(&ended, 1, 10000) == 1, "poll");
 }
 
-static void do_allowed_work(const struct place *in)
+static void do_allowed_work(void)
 {
     char bytes[16];
     clockid_t clock;
     struct timespec time;
 
-    (void) in;
     expect(getrandom(bytes, sizeof bytes, 0) == sizeof bytes, "getrandom");
     expect(clock_getcpuclockid(child_pid, &clock) == 0, "clock_getcpuclockid");
     expect(clock_gettime(clock, &time) == 0, "clock_gettime");
@@ -305,23 +246,22 @@ static void test_allowed_work_is_done(void **state)
     }
     child_pidfd = pidfd_open(child_pid, 0);
     assert_true(epoll_fd >= 0 && child_pidfd >= 0);
-    assert_int_equal(run_confined(&place, do_allowed_work), 0);
+    assert_int_equal(table_run(confine_here_as_skepd, do_allowed_work), 0);
     assert_int_equal(waitpid(child_pid, &status, 0), child_pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(close(child_pidfd), 0);
     assert_int_equal(close(epoll_fd), 0);
 }
 
-static void abort_here(const struct place *unused)
+static void abort_here(void)
 {
-    (void) unused;
     abort();
 }
 
 static void test_abort_ends_by_its_own_signal(void **state)
 {
     (void) state;
-    int status = run_confined(&place, abort_here);
+    int status = table_run(confine_here_as_skepd, abort_here);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
