@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import http.server
 import os
+import select
 import shutil
 import signal
 import socket
@@ -235,27 +236,27 @@ def test_an_answer_comes_as_credit_allows(egress, server):
     assert fetch.failure == "NONE" and len(fetch.body) == 1000000
 
 
-def test_an_answer_without_credit_holds_its_server_back(egress):
-    sent = [0]
+def test_an_answer_without_credit_holds_its_server_back(egress, server):
+    connections = []
 
     def pour(connection):
         read_head(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        connections.append(connection)
         while True:
-            sent[0] += connection.send(bytes(65536))
+            connection.send(bytes(65536))
 
     with raw_server(pour) as port:
         fetch = egress.open(f"http://127.0.0.1:{port}/", credit=100000)
         egress.wait_for(lambda: len(fetch.body) == 100000)
-        before = -1
 
-        def has_stopped():
-            nonlocal before
-            same, before = sent[0] == before, sent[0]
-            time.sleep(0.1)
-            return same
+        def is_held_back():
+            # Egress would have read on by the end of another fetch, and the connection could be written again.
+            is_full = not select.select([], connections, [], 0)[1]
+            assert egress.fetch(f"http://127.0.0.1:{server.port}/").failure == "NONE"
+            return is_full and not select.select([], connections, [], 0)[1]
 
-        wait_for(has_stopped, "the server to be held back")
+        wait_for(is_held_back, "the server to be held back")
         rss = int(next(line for line in open(f"/proc/{egress.process.pid}/status") if line.startswith("VmRSS")).split()[1])
         assert rss < 64 << 10
         egress.send("cancel", id=fetch.id)
@@ -591,14 +592,19 @@ def test_an_answer_that_is_none_is_a_failure(egress, server, answer, failure):
 
 
 def test_a_reset_is_a_failure(egress):
+    has_head = threading.Event()
+
     def reset(connection):
         read_head(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nab")
-        time.sleep(0.05)
+        has_head.wait(10)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
 
     with raw_server(reset) as port:
-        fetch = egress.fetch(f"http://127.0.0.1:{port}/")
+        fetch = egress.open(f"http://127.0.0.1:{port}/")
+        egress.wait_for(lambda: fetch.body == b"ab")
+        has_head.set()
+        egress.finish(fetch)
         assert fetch.failure == "CLOSED" and fetch.head["status"] == 200
 
 
@@ -627,10 +633,16 @@ def test_a_server_that_is_silent_is_given_up(egress, answer, limits, text):
     assert 200_000 <= fetch.done["total_us"] < 5_000_000
 
 
+def pass_time(egress, ms):
+    """Returns when egress has given up a server that is silent: so much time has passed by its clock."""
+    with raw_server(lambda connection: connection.recv(1 << 20) and connection.recv(1)) as port:
+        assert egress.fetch(f"http://127.0.0.1:{port}/", tenant=99, total_ms=ms).failure == "TIME"
+
+
 def test_a_reader_that_is_slow_is_not_the_servers_fault(egress, server):
     fetch = egress.open(f"http://127.0.0.1:{server.port}/size/500000", credit=10, idle_ms=100)
     egress.wait_for(lambda: len(fetch.body) == 10)
-    time.sleep(0.4)
+    pass_time(egress, 400)
     egress.send("credit", id=fetch.id, bytes=500000)
     assert egress.finish(fetch).failure == "NONE"
 
@@ -673,7 +685,7 @@ def test_hung_fetches_of_many_tenants_cost_others_nothing(egress, server):
         hung = [egress.open(f"http://127.0.0.1:{port}/", tenant=100 + n // 6, **limits) for n in range(300)]
         beside = median()
         before = cpu_ns(egress.process.pid)
-        time.sleep(1)
+        pass_time(egress, 1000)
         assert cpu_ns(egress.process.pid) - before < 50_000_000  # 5 % of a second
         alone = min(alone, median())
         assert beside < 3 * alone, (alone, beside)
