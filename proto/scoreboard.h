@@ -10,10 +10,14 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SCOREBOARD_REQUESTS 1024
 #define SCOREBOARD_PLACEMENTS 256
+#define SCOREBOARD_THREADS 8
+/* Row of the worker's main thread, the only one that runs JavaScript today. */
+#define SCOREBOARD_MAIN_THREAD 0
 
 /* Cause of the death that a worker announces, written by V8's fatal error handlers. */
 enum last_words_cause {
@@ -22,6 +26,18 @@ enum last_words_cause {
     LAST_WORDS_V8_FATAL, /* any other fatal error of V8 */
     LAST_WORDS_SYSCALL,  /* a system call that the policy forbids: see syscall_number */
     LAST_WORDS_CAUSES,
+};
+
+/* A thread that runs JavaScript. No other thread writes the row, which has a cache line of its own. */
+struct scoreboard_thread {
+    _Atomic uint64_t heartbeat;         /* entries into JavaScript that have ended */
+    _Atomic uint64_t running_request;   /* request whose JavaScript runs now, or 0 */
+    _Atomic uint64_t running_since_ns;  /* CLOCK_MONOTONIC */
+    _Atomic uint32_t running_placement; /* placement whose JavaScript runs now, or 0 */
+    _Atomic uint32_t last_words; /* enum last_words_cause, by the thread that ends the process */
+    _Atomic uint32_t syscall_number; /* with LAST_WORDS_SYSCALL */
+    _Atomic uint32_t syscall_arch;   /* AUDIT_ARCH_* of the call */
+    uint32_t unused[6];
 };
 
 struct scoreboard_placement {
@@ -36,15 +52,8 @@ struct scoreboard_placement {
 };
 
 struct scoreboard {
-    _Atomic uint64_t heartbeat;         /* entries into JavaScript that have ended */
-    _Atomic uint64_t running_request;   /* request whose JavaScript runs now, or 0 */
-    _Atomic uint32_t running_placement; /* placement whose JavaScript runs now, or 0 */
-    _Atomic uint32_t last_words;        /* enum last_words_cause */
-    _Atomic uint64_t running_since_ns;  /* CLOCK_MONOTONIC */
-    _Atomic uint32_t syscall_number;    /* with LAST_WORDS_SYSCALL */
-    _Atomic uint32_t syscall_arch;      /* AUDIT_ARCH_* of the call */
-    _Atomic uint32_t own_kib;           /* isolates that were made ahead, for no tenant */
-    _Atomic uint32_t unused;
+    struct scoreboard_thread threads[SCOREBOARD_THREADS];
+    _Atomic uint32_t own_kib; /* isolates that were made ahead, for no tenant */
     /* CLOCK_MONOTONIC: until then no entry uses a first credit. */
     _Atomic uint64_t no_credit_until_ns;
     struct scoreboard_placement placements[SCOREBOARD_PLACEMENTS];
@@ -53,6 +62,18 @@ struct scoreboard {
 };
 
 #define SCOREBOARD_BYTES sizeof(struct scoreboard)
+
+_Static_assert(sizeof(struct scoreboard_thread) == 64, "a row is a cache line");
+
+/* Returns the row of a thread that has left last words; NULL: none has. */
+static inline const struct scoreboard_thread *
+scoreboard_last_words(const struct scoreboard_thread threads[static SCOREBOARD_THREADS])
+{
+    for (unsigned i = 0; i < SCOREBOARD_THREADS; i++)
+        if (atomic_load(&threads[i].last_words) != LAST_WORDS_NONE)
+            return &threads[i];
+    return NULL;
+}
 
 /*
  * Each request that was sent is either entered by the worker or withdrawn by the supervisor, never

@@ -221,7 +221,7 @@ static void stop_for_exception(struct app *app, struct job *job)
 bool entry_begin(struct app *app, struct job *job)
 {
     struct host *host = app->host;
-    struct scoreboard *board = host->board;
+    struct scoreboard_thread *row = host->thread;
     uint64_t now = io_now_ns();
     uint64_t credit = usable_credit_ns(app, now);
     uint64_t budget = budget_ns(app, job, credit);
@@ -241,31 +241,39 @@ bool entry_begin(struct app *app, struct job *job)
     host->running_app = app;
     host->running_job = job;
     host->may_use_credit = credit > 0;
-    atomic_store_explicit(&board->running_since_ns, now, memory_order_relaxed);
-    atomic_store_explicit(&board->running_placement, app->id, memory_order_relaxed);
-    atomic_store_explicit(&board->running_request, job->id, memory_order_release);
+    atomic_store_explicit(&row->running_since_ns, now, memory_order_relaxed);
+    atomic_store_explicit(&row->running_placement, app->id, memory_order_relaxed);
+    atomic_store_explicit(&row->running_request, job->id, memory_order_release);
     isolate_freeze_clock(now);
     wake_before_entry(app);
     sentry_enter(host->sentry, app->isolate, budget, now);
     return true;
 }
 
+/* Adds to a number that no other thread writes. */
+static void add(_Atomic uint64_t *sum, uint64_t n)
+{
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
 void entry_end(struct app *app, struct job *job, enum isolate_result result)
 {
     struct host *host = app->host;
-    struct scoreboard *board = host->board;
+    struct scoreboard_thread *thread = host->thread;
+    struct scoreboard_placement *account = &host->board->placements[app->row];
     uint32_t placement = app->id, row = app->row;
     uint64_t now = io_now_ns(), cpu_ns;
 
     if (sentry_leave(host->sentry, now, &cpu_ns))
         isolate_cancel_terminate(app->isolate);
     job->cpu_ns += cpu_ns;
-    atomic_fetch_add_explicit(&board->placements[app->row].cpu_ns, cpu_ns, memory_order_relaxed);
+    add(&account->cpu_ns, cpu_ns);
     host->running_app = NULL;
     host->running_job = NULL;
-    atomic_store_explicit(&board->running_request, 0, memory_order_relaxed);
-    atomic_store_explicit(&board->running_placement, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&board->heartbeat, 1, memory_order_relaxed);
+    atomic_store_explicit(&thread->running_request, 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->running_placement, 0, memory_order_relaxed);
+    add(&thread->heartbeat, 1);
 
     use_first_credit(app, job);
     exceeded_check(job);

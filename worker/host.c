@@ -486,6 +486,7 @@ int host_new(const struct host_options *options, struct host **ret_host)
         return -ENOMEM;
     host->options = *options;
     host->board = options->scoreboard;
+    host->thread = &host->board->threads[SCOREBOARD_MAIN_THREAD];
     host->blank = options->blank;
     host->blank_heap_mib = HOST_BLANK_HEAP_MIB;
     host->reads = 1; /* 0 means no read */

@@ -41,9 +41,10 @@ struct host {
     uint32_t blank_heap_mib; /* heap_mib of the last tenant */
     uint64_t frames_seen;    /* frames received at the last tick of quiet */
     struct scoreboard *board;
-    struct app *apps[APPS_MAX]; /* index: row on the scoreboard */
-    struct job *jobs[JOBS_MAX]; /* index: row */
-    struct app *running_app;    /* borrowed; set while JavaScript runs */
+    struct scoreboard_thread *thread; /* row of the thread that runs JavaScript */
+    struct app *apps[APPS_MAX];       /* index: row on the scoreboard */
+    struct job *jobs[JOBS_MAX];       /* index: row */
+    struct app *running_app;          /* borrowed; set while JavaScript runs */
     struct job *running_job;
     bool may_use_credit;       /* the entry that runs may use the app's first credit */
     uint32_t unflushed_tenant; /* tenant whose frames wait in the channel */
@@ -126,9 +127,9 @@ struct app {
     int64_t last_timer;
     uint64_t measured_ns;
     uint64_t released_ns; /* time of the last isolate_release_regions */
-    bool is_unmeasured; /* there was an entry since measured_ns */
-    uint64_t used_ns;   /* end of the last entry */
-    bool is_restless;   /* there was an entry since the last rest */
+    bool is_unmeasured;   /* there was an entry since measured_ns */
+    uint64_t used_ns;     /* end of the last entry */
+    bool is_restless;     /* there was an entry since the last rest */
     bool is_running_load;
     bool is_checked;     /* LoadCheck has come in place of LoadEnd */
     bool has_faults;     /* problems that would fail a load were found */

@@ -18,16 +18,17 @@
 #define SYS_SECCOMP 1 /* si_code of a refused call */
 #endif
 
-static struct scoreboard *last_board;
+/* Threads without a row of their own leave their last words in that of the main thread. */
+static struct scoreboard_thread *last_row;
 
 static void on_refused(int signal, siginfo_t *info, void *context)
 {
     (void) signal;
     (void) context;
-    if (last_board && info->si_code == SYS_SECCOMP) {
-        atomic_store(&last_board->syscall_arch, info->si_arch);
-        atomic_store(&last_board->syscall_number, (uint32_t) info->si_syscall);
-        atomic_store(&last_board->last_words, LAST_WORDS_SYSCALL);
+    if (last_row && info->si_code == SYS_SECCOMP) {
+        atomic_store(&last_row->syscall_arch, info->si_arch);
+        atomic_store(&last_row->syscall_number, (uint32_t) info->si_syscall);
+        atomic_store(&last_row->last_words, LAST_WORDS_SYSCALL);
     }
     /* A call that is not in the policy, and harmless should there be no filter. SIGSYS is blocked
      * here, so the kernel takes the handler away and kills with it (signal.c,
@@ -43,7 +44,7 @@ int jail_set_trap(struct scoreboard *board)
 
     /* All signals wait: no handler of another may run before the end. */
     (void) sigfillset(&action.sa_mask);
-    last_board = board;
+    last_row = board ? &board->threads[SCOREBOARD_MAIN_THREAD] : NULL;
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
 }
 

@@ -42,13 +42,14 @@ __attribute__((noreturn)) static void die(int error, const char *what)
 static void on_fatal(bool is_oom, const char *location)
 {
     (void) location;
-    atomic_store(&board->last_words, is_oom ? LAST_WORDS_HEAP_OOM : LAST_WORDS_V8_FATAL);
+    atomic_store(&board->threads[SCOREBOARD_MAIN_THREAD].last_words,
+                 is_oom ? LAST_WORDS_HEAP_OOM : LAST_WORDS_V8_FATAL);
 }
 
 /* Writes the heap of the running isolate, which was last measured before this entry. */
 static void on_fatal_heap(uint64_t heap_used)
 {
-    uint32_t running = atomic_load(&board->running_placement);
+    uint32_t running = atomic_load(&board->threads[SCOREBOARD_MAIN_THREAD].running_placement);
     uint64_t kib = heap_used >> 10;
 
     for (size_t i = 0; running != 0 && i < SCOREBOARD_PLACEMENTS; i++)

@@ -9,6 +9,7 @@
 #include "supervisor/admin/report.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 
@@ -97,23 +98,19 @@ static const struct placement *find_placement(const struct worker *worker, uint3
 /* Fills in the code that the worker claims to run, if that can be true. */
 static void fill_running(const struct worker *worker, Skep__Admin__Worker *row)
 {
-    struct scoreboard *board = worker->board;
+    struct running running = worker_running(worker);
     uint64_t now = io_now_ns();
 
-    if (!board)
-        return;
-    row->heartbeat = atomic_load_explicit(&board->heartbeat, memory_order_relaxed);
-    const struct placement *placement = find_placement(
-        worker, atomic_load_explicit(&board->running_placement, memory_order_relaxed));
+    row->heartbeat = worker_heartbeat(worker);
+    const struct placement *placement = find_placement(worker, running.placement);
     if (!placement)
         return;
     row->running_tenant = report_text(placement->version->tenant->name);
-    const struct attempt *request = worker_find_attempt(
-        worker, atomic_load_explicit(&board->running_request, memory_order_relaxed));
+    const struct attempt *request = worker_find_attempt(worker, running.request);
     if (request && request->placement == placement)
         row->running_request = public_id(&worker->slots->record->ids, request->id);
-    uint64_t since = atomic_load_explicit(&board->running_since_ns, memory_order_relaxed);
-    since = since < placement->since_ns ? placement->since_ns : since;
+    uint64_t since =
+        running.since_ns < placement->since_ns ? placement->since_ns : running.since_ns;
     row->running_ms = since < now ? (now - since) / NSEC_PER_MSEC : 0;
 }
 

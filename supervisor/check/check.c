@@ -258,13 +258,23 @@ static const struct channel_table table = {
     .n_rules = ARRAY_LEN(rules),
 };
 
+/* Returns the last words of the worker with the scoreboard in fd. */
+static uint32_t read_last_words(int fd)
+{
+    struct scoreboard_thread threads[SCOREBOARD_THREADS];
+
+    if (pread(fd, threads, sizeof threads, offsetof(struct scoreboard, threads)) !=
+        (ssize_t) sizeof threads)
+        return LAST_WORDS_NONE;
+    const struct scoreboard_thread *row = scoreboard_last_words(threads);
+    return row ? atomic_load(&row->last_words) : LAST_WORDS_NONE;
+}
+
 static void on_closed(void *owner, int error)
 {
     struct check *check = owner;
-    uint32_t words = LAST_WORDS_NONE;
+    uint32_t words = read_last_words(check->board_fd);
 
-    if (pread(check->board_fd, &words, sizeof words, offsetof(struct scoreboard, last_words)) < 0)
-        words = LAST_WORDS_NONE;
     if (!check->is_sent)
         give_up(check, error < 0 ? error : -ECHILD, "hello");
     else if (error == -EPROTO || error == -EMSGSIZE)

@@ -10,6 +10,7 @@
 #include "supervisor/placement/blame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/clock.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/slots.h"
 
 /* ---- cpu_rate */
@@ -127,7 +128,7 @@ static struct placement *find_last(const struct worker *worker, const struct ver
         return find_version(worker, verdict->version);
     if (attempt)
         return attempt->placement;
-    uint32_t loading = worker->board ? placement_loading_version(worker) : 0;
+    uint32_t loading = placement_loading_version(worker, worker_ran_last(worker).placement);
     return find_version(worker, loading != 0 ? loading : verdict->version);
 }
 

@@ -19,6 +19,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/workers/clock.h"
+#include "supervisor/workers/running.h"
 
 #define BYTES_PER_KIB 1024
 #define KIB_PER_MIB 1024
@@ -65,9 +66,8 @@ static void count_candidates(const struct worker *worker, bool is_memory, struct
         death->only_version = 0;
 }
 
-uint32_t placement_loading_version(const struct worker *worker)
+uint32_t placement_loading_version(const struct worker *worker, uint32_t claim)
 {
-    uint32_t claim = atomic_load(&worker->board->running_placement);
     const struct placement *placement;
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
@@ -137,8 +137,8 @@ static void find_in_accounts(const struct worker *worker, struct death *death)
 
 static void read_claims(const struct worker *worker, bool is_memory, struct death *death)
 {
-    uint64_t claim = worker->blamed_version ? worker->blamed_request
-                                            : atomic_load(&worker->board->running_request);
+    struct running last = worker_ran_last(worker);
+    uint64_t claim = worker->blamed_version ? worker->blamed_request : last.request;
     const struct attempt *attempt = worker_find_attempt(worker, claim);
 
     if (is_memory) {
@@ -149,16 +149,17 @@ static void read_claims(const struct worker *worker, bool is_memory, struct deat
     } else if (worker->blamed_version) {
         death->claimed_version = worker->blamed_version;
     } else {
-        death->claimed_version = placement_loading_version(worker);
+        death->claimed_version = placement_loading_version(worker, last.placement);
     }
 }
 
 static void decide(const struct worker *worker, struct verdict *ret_verdict)
 {
+    const struct scoreboard_thread *words = worker_last_words(worker);
     struct death death = {
         .reason = worker->kill_reason,
         .wait_status = worker->wait_status,
-        .last_words = atomic_load(&worker->board->last_words),
+        .last_words = words ? atomic_load(&words->last_words) : LAST_WORDS_NONE,
         .is_stopped = worker->is_stopped,
         .is_own = worker_is_in(worker, SLOT_OWN),
         .is_shared = worker->is_shared,
@@ -188,14 +189,15 @@ static const struct placement *find_culprit(const struct worker *worker,
 /* Names the system call. The number is the worker's claim; SIGSYS is the kernel's. */
 static void describe_syscall(const struct worker *worker, char *text, size_t size)
 {
-    uint32_t number = atomic_load(&worker->board->syscall_number);
+    const struct scoreboard_thread *words = worker_last_words(worker);
 
-    if (atomic_load(&worker->board->last_words) != LAST_WORDS_SYSCALL) {
+    if (!words || atomic_load(&words->last_words) != LAST_WORDS_SYSCALL) {
         (void) snprintf(text, size, "forbidden system call, number not known");
         return;
     }
+    uint32_t number = atomic_load(&words->syscall_number);
     _cleanup_free_ char *name =
-        seccomp_syscall_resolve_num_arch(atomic_load(&worker->board->syscall_arch), (int) number);
+        seccomp_syscall_resolve_num_arch(atomic_load(&words->syscall_arch), (int) number);
     (void) snprintf(text, size, "forbidden system call %u (%s)", number, name ? name : "unknown");
 }
 

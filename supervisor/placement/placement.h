@@ -238,7 +238,7 @@ uint64_t placement_held_kib(const struct placement *placement);
 struct memory_share;
 /* Returns the version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
  * the claim fits none. */
-uint32_t placement_loading_version(const struct worker *worker);
+uint32_t placement_loading_version(const struct worker *worker, uint32_t claim);
 
 /* ---- cpu.c: the one account of CPU time */
 

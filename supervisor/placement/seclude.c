@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/placement/change.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/slots.h"
 
 static const struct cordon_config *cordon_of(const struct tenant *tenant)
@@ -351,8 +352,7 @@ static bool is_before(const struct worker *worker, const struct placement *one,
 
     if (first == second && one->grown_kib != other->grown_kib)
         return one->grown_kib > other->grown_kib;
-    return first < second ||
-           (first == second && atomic_load(&worker->board->running_placement) == one->id);
+    return first < second || (first == second && worker_runs_placement(worker, one->id));
 }
 
 /* Returns the first tenant that was not suspected for this death yet; NULL: none. */

@@ -13,6 +13,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/slots.h"
 
 #define BUSY_LOOKS 10 /* looks in a row, one each second, until a tenant goes apart */
@@ -228,12 +229,11 @@ static void relieve(struct worker *worker, uint64_t now_ns)
 }
 
 /* Returns the tenant whose JavaScript runs in the worker, by its claim; NULL: none. */
-static struct tenant *find_running(const struct worker *worker, uint64_t *ret_piece,
-                                   uint64_t *ret_spared_ns)
+static struct tenant *find_running(const struct worker *worker, const struct running *running,
+                                   uint64_t *ret_piece, uint64_t *ret_spared_ns)
 {
-    const struct attempt *attempt =
-        worker_find_attempt(worker, atomic_load(&worker->board->running_request));
-    uint32_t claim = attempt ? 0 : atomic_load(&worker->board->running_placement);
+    const struct attempt *attempt = worker_find_attempt(worker, running->request);
+    uint32_t claim = attempt ? 0 : running->placement;
     const struct placement *placement;
 
     *ret_piece = attempt ? attempt->id : 0;
@@ -273,11 +273,11 @@ void seclude_look(struct worker *worker, uint64_t now_ns)
     if (!is_up || !is_shared || worker->cordon->is_solitary || worker->cordon->solitary == 0)
         return;
     keep_counts(worker, now_ns);
-    uint64_t since_ns = atomic_load(&worker->board->running_since_ns);
-    struct tenant *tenant = find_running(worker, &piece, &spared_ns);
-    uint64_t grown_ns =
-        tenant ? holdup_look(&worker->piece, piece, since_ns, worker_cpu_ns(worker), spared_ns)
-               : holdup_look(&worker->piece, 0, 0, 0, 0);
+    struct running running = worker_running(worker);
+    struct tenant *tenant = find_running(worker, &running, &piece, &spared_ns);
+    uint64_t grown_ns = tenant ? holdup_look(&worker->piece, piece, running.since_ns,
+                                             worker_cpu_ns(worker), spared_ns)
+                               : holdup_look(&worker->piece, 0, 0, 0, 0);
     if (grown_ns == 0 || !placements_of_worker(worker)->ops->others_wait(worker, tenant))
         return;
     holdup_add(&worker->held, grown_ns, now_ns);

@@ -11,6 +11,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/worker.h"
 
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
@@ -85,7 +86,7 @@ bool placement_has_work(const struct worker *worker)
 
 static struct placement *find_loading(const struct worker *worker)
 {
-    uint32_t loading = placement_loading_version(worker);
+    uint32_t loading = placement_loading_version(worker, worker_running(worker).placement);
     struct placement *placement;
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
@@ -188,9 +189,9 @@ static uint64_t counted_us(const struct attempt *attempt, uint64_t used_ns)
 
 static void kill_stuck(struct worker *worker, uint64_t used_ns)
 {
-    uint64_t claim = atomic_load(&worker->board->running_request);
-    const struct attempt *attempt = worker_find_attempt(worker, claim);
-    uint32_t loading = attempt ? 0 : placement_loading_version(worker);
+    struct running running = worker_running(worker);
+    const struct attempt *attempt = worker_find_attempt(worker, running.request);
+    uint32_t loading = attempt ? 0 : placement_loading_version(worker, running.placement);
     const struct version *version = attempt ? attempt->version : suspect_version(worker, loading);
     bool is_load = loading != 0 || (version && is_loading(worker, version));
 
@@ -202,15 +203,14 @@ static void kill_stuck(struct worker *worker, uint64_t used_ns)
         UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
     worker->used_milli = counted_us(attempt, used_ns);
     worker->blamed_version = version->id;
-    worker_kill(worker, is_load ? KILL_STARTUP : KILL_CPU, attempt ? claim : 0);
+    worker_kill(worker, is_load ? KILL_STARTUP : KILL_CPU, attempt ? running.request : 0);
 }
 
 /* Notes a request over its budget and grace, if the limit is only observed. Noted while the request runs, because it may
  * never end; a later report of the worker is not noted again. */
 static void note_stuck(struct worker *worker, uint64_t used_ns)
 {
-    struct attempt *attempt =
-        worker_find_attempt(worker, atomic_load(&worker->board->running_request));
+    struct attempt *attempt = worker_find_attempt(worker, worker_running(worker).request);
     struct placement *placement = attempt ? attempt->placement : find_loading(worker);
 
     if (!placement)
@@ -243,7 +243,7 @@ static void note_stuck(struct worker *worker, uint64_t used_ns)
  * send frames. */
 uint64_t placement_signs_of_life(const struct worker *worker)
 {
-    return channel_received_frames(worker->channel) + atomic_load(&worker->board->heartbeat);
+    return channel_received_frames(worker->channel) + worker_heartbeat(worker);
 }
 
 void placement_ask_worker(struct worker *worker)
@@ -256,7 +256,7 @@ void placement_ask_worker(struct worker *worker)
 static void check_answers(struct worker *worker, uint64_t patience, uint64_t now_ns)
 {
     uint64_t signs = placement_signs_of_life(worker);
-    uint64_t claim = atomic_load(&worker->board->running_request);
+    uint64_t claim = worker_running(worker).request;
     uint64_t cpu = worker_cpu_ns(worker);
     bool has_answered = !worker->is_watched || signs != worker->signs_seen;
 

@@ -20,6 +20,7 @@
 #include "supervisor/requests/internal.h"
 #include "supervisor/tenants/router.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/worker.h"
 
 /* ---- life of a request */
@@ -264,9 +265,8 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
     request->cancelled_waited_ns = request->attempt.placement->worker->own.waited_ns;
-    const struct scoreboard *board = request->attempt.placement->worker->board;
-    if (atomic_load(&board->running_request) == request->attempt.id)
-        request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
+    (void) worker_runs(request->attempt.placement->worker, request->attempt.id,
+                       &request->cancelled_entry_ns);
     ledger_want_tick(request->ledger, ledger_deadline_ns(request));
     if (request->body) /* the request is not sent again */
         (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));

@@ -14,6 +14,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/memory.h"
 #include "supervisor/requests/service.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/worker.h"
 
 /* Bounds of the requests in a worker that have not begun. */
@@ -162,7 +163,7 @@ static bool has_room(struct worker *worker, uint32_t cost)
     look_at_marks(worker);
     if (books->n_unstarted > 0 || cost <= UNSTARTED_MAX_US)
         return books->n_unstarted == 0 || fits(books, cost);
-    return !request_find(worker, atomic_load(&worker->board->running_request));
+    return !request_find(worker, worker_running(worker).request);
 }
 
 /* ---- in a worker that is held up */
@@ -193,16 +194,14 @@ static bool must_wait_for_others(struct worker *worker, const struct tenant *ten
     look_at_marks(worker);
     if (worker->books.n_suspect > 0)
         return true;
-    const struct request *running =
-        request_find(worker, atomic_load(&worker->board->running_request));
-    uint64_t since_ns = atomic_load(&worker->board->running_since_ns);
-    return running && (running->is_suspect || io_now_ns() - since_ns > LONG_PIECE_NS);
+    struct running running = worker_running(worker);
+    const struct request *request = request_find(worker, running.request);
+    return request && (request->is_suspect || io_now_ns() - running.since_ns > LONG_PIECE_NS);
 }
 
 static bool is_running(const struct worker *worker, const struct request *request)
 {
-    return request->is_unstarted ||
-           atomic_load(&worker->board->running_request) == request->attempt.id;
+    return request->is_unstarted || worker_runs(worker, request->attempt.id, NULL);
 }
 
 /* Returns whether a pressed worker has a request that runs for long, or may: no request is sent behind that,
@@ -215,8 +214,8 @@ static bool is_blocked(struct worker *worker)
     const struct request *trial = request_find(worker, worker->books.trial);
     if (worker->books.n_suspect > 0 || (trial && is_running(worker, trial)))
         return true;
-    return atomic_load(&worker->board->running_placement) != 0 &&
-           io_now_ns() - atomic_load(&worker->board->running_since_ns) > LONG_PIECE_NS;
+    struct running running = worker_running(worker);
+    return running.placement != 0 && io_now_ns() - running.since_ns > LONG_PIECE_NS;
 }
 
 static bool has_trial(const struct worker *worker, uint64_t now)
@@ -226,7 +225,7 @@ static bool has_trial(const struct worker *worker, uint64_t now)
     if (!request_find(worker, books->trial))
         return false;
     return now - books->trial_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC ||
-           atomic_load(&worker->board->running_request) == books->trial;
+           worker_runs(worker, books->trial, NULL);
 }
 
 /* Returns whether a tenant whose next request may hold up others has to wait until the others have
@@ -314,11 +313,10 @@ static bool may_send(struct tenant *tenant)
  * behind that. */
 static bool is_left_to_what_runs(const struct worker *worker)
 {
-    const struct scoreboard *board = worker->board;
-
-    return !worker->slot && worker->piece.request != 0 &&
-           atomic_load(&board->running_placement) != 0 &&
-           atomic_load(&board->running_since_ns) == worker->piece.since_ns &&
+    if (worker->slot || worker->piece.request == 0)
+        return false;
+    struct running running = worker_running(worker);
+    return running.placement != 0 && running.since_ns == worker->piece.since_ns &&
            holdup_is_pressed(&worker->held, io_now_ns());
 }
 

@@ -8,6 +8,7 @@
 #include "common/loop_watch.h"
 #include "supervisor/placement/first_credit.h"
 #include "supervisor/requests/service.h"
+#include "supervisor/workers/running.h"
 #include "supervisor/workers/worker.h"
 
 #define TICK_MAX_NS (20 * NSEC_PER_MSEC)
@@ -76,11 +77,11 @@ void ledger_note_client(struct request *request)
  * the longer patience. */
 static bool is_still_running(const struct request *request)
 {
-    const struct scoreboard *board = request->attempt.placement->worker->board;
+    uint64_t since_ns;
 
     return request->is_over_wall && request->cancelled_entry_ns != 0 &&
-           atomic_load(&board->running_request) == request->attempt.id &&
-           atomic_load(&board->running_since_ns) == request->cancelled_entry_ns;
+           worker_runs(request->attempt.placement->worker, request->attempt.id, &since_ns) &&
+           since_ns == request->cancelled_entry_ns;
 }
 
 /* Returns the time that another request, which runs in the worker by its claim, may take before the
@@ -88,8 +89,7 @@ static bool is_still_running(const struct request *request)
 static uint64_t others_ms(const struct request *request)
 {
     const struct worker *worker = request->attempt.placement->worker;
-    const struct request *other =
-        request_find(worker, atomic_load(&worker->board->running_request));
+    const struct request *other = request_find(worker, worker_running(worker).request);
 
     if (!other || other == request)
         return 0;

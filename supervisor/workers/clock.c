@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/workers/clock.h"
 
-#include <stdatomic.h>
+#include "supervisor/workers/running.h"
 
 /* ---- the process's clock */
 
@@ -10,7 +10,7 @@ void worker_look_at_clock(struct worker *worker)
     struct worker_clock *clock = &worker->clock;
     uint64_t now_ns = worker_cpu_ns(worker);
     uint64_t before_ns = clock->clock_ns;
-    uint64_t claim = worker->board ? atomic_load(&worker->board->running_request) : 0;
+    uint64_t claim = worker_running(worker).request;
 
     if (now_ns > clock->clock_ns) {
         clock->uncharged_ns += now_ns - clock->clock_ns;

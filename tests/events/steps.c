@@ -287,7 +287,8 @@ static void play_dies(const struct step *step)
     struct played_worker *worker = worker_of(step);
 
     if (worker->pid > 0 && step->c % 4 == 0)
-        atomic_store(&worker->board->last_words, step->b % 4);
+        atomic_store(&worker->board->threads[step->b / 4 % SCOREBOARD_THREADS].last_words,
+                     step->b % 4);
     world_exited(worker, statuses[step->b % COUNT(statuses)]);
 }
 

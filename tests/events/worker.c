@@ -26,6 +26,12 @@
 /* Ten times the shortest patience, less the time that may have passed at the first look. */
 #define WAIT_LEAST_MS UINT64_C(28000)
 
+/* Workers of different slots use different rows. */
+static struct scoreboard_thread *row_of(const struct played_worker *worker)
+{
+    return &worker->board->threads[worker->slot % SCOREBOARD_THREADS];
+}
+
 void worker_init(struct played_worker *worker, unsigned slot, int channel_fd, int board_fd)
 {
     *worker = (struct played_worker){ .is_there = true, .slot = slot, .stat_fd = -1 };
@@ -554,9 +560,10 @@ void worker_begin(struct played_worker *worker, struct job *job)
     }
     job->has_begun = true;
     ask_find(job->number)->has_run = true;
-    atomic_store(&worker->board->running_request, job->id);
-    atomic_store(&worker->board->running_placement, job->app->id);
-    atomic_store(&worker->board->running_since_ns, world_now_ns());
+    struct scoreboard_thread *row = row_of(worker);
+    atomic_store(&row->running_request, job->id);
+    atomic_store(&row->running_placement, job->app->id);
+    atomic_store(&row->running_since_ns, world_now_ns());
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         has_other |= worker->jobs[i].id != 0 && !worker->jobs[i].has_begun;
     if (has_other)
@@ -790,15 +797,16 @@ void worker_say_done(struct played_worker *worker, struct job *job, unsigned out
     done.id = job->id;
     done.outcome = (Skep__Worker__Outcome) true_outcome(worker, job, outcome);
     done.cpu_us = cpu_us;
-    if (atomic_load(&worker->board->running_request) == job->id) {
-        atomic_store(&worker->board->running_request, 0);
-        atomic_store(&worker->board->running_placement, 0);
+    struct scoreboard_thread *row = row_of(worker);
+    if (atomic_load(&row->running_request) == job->id) {
+        atomic_store(&row->running_request, 0);
+        atomic_store(&row->running_placement, 0);
     }
     if (job->app && job->has_begun) {
         struct scoreboard_placement *claim = &worker->board->placements[job->app->row];
         atomic_fetch_add(&claim->cpu_ns, cpu_us * 1000);
     }
-    atomic_fetch_add(&worker->board->heartbeat, 1);
+    atomic_fetch_add(&row->heartbeat, 1);
     if (!job->has_ended)
         ask_find(job->number)->may_be_cut = true;
     worker->last_done = job->id;
@@ -925,7 +933,7 @@ void worker_wait_or_go_on(struct played_worker *worker)
     worker->waits_since_ns = waits ? world_now_ns() : 0;
     worker->was_moving = worker->is_deaf || has_moving_app(worker);
     worker_let_answers_be_cut(worker); /* a cancel may not be read for long */
-    atomic_fetch_add(&worker->board->heartbeat, 1);
+    atomic_fetch_add(&row_of(worker)->heartbeat, 1);
 }
 
 bool worker_is_excused(const struct played_worker *worker, uint64_t now_ns)

@@ -477,10 +477,10 @@ static void make_claims(struct scene *scene, unsigned claims)
             atomic_store(&claim->heap_kib, UINT32_MAX);
             atomic_store(&claim->external_kib, UINT32_MAX);
         }
-    atomic_store(&board->last_words, claims & CLAIM_WORDS);
+    atomic_store(&board->threads[0].last_words, claims & CLAIM_WORDS);
     if (claims & CLAIM_REQUEST) {
-        atomic_store(&board->running_request, FIRST_REQUEST);
-        atomic_store(&board->running_placement, ALPHA);
+        atomic_store(&board->threads[0].running_request, FIRST_REQUEST);
+        atomic_store(&board->threads[0].running_placement, ALPHA);
     }
     if (claims & CLAIM_ENTERED)
         for (unsigned slot = 0; slot < 3; slot++)

@@ -544,7 +544,7 @@ MISDEED(stops_reading_bodies)
 {
     UNUSED;
     stops_at_body = true;
-    atomic_store(&board->running_request, 0);
+    atomic_store(&board->threads[0].running_request, 0);
 }
 
 /* By a fault: the first process of a PID namespace may ignore signals that it sends itself. */
@@ -668,18 +668,20 @@ MISDEED(board_lies)
 
 MISDEED(board_others)
 {
+    struct scoreboard_thread *row = &board->threads[SCOREBOARD_THREADS - 1];
+
     UNUSED;
-    atomic_store(&board->running_request, id - SCOREBOARD_REQUESTS);
-    atomic_store(&board->running_placement, tenant - 1);
-    atomic_store(&board->last_words, LAST_WORDS_HEAP_OOM);
+    atomic_store(&row->running_request, id - SCOREBOARD_REQUESTS);
+    atomic_store(&row->running_placement, tenant - 1);
+    atomic_store(&row->last_words, LAST_WORDS_HEAP_OOM);
     __builtin_trap();
 }
 
 /* Names another tenant's request, which waits in this worker, as the one that runs. */
 static void name_victim(void)
 {
-    atomic_store(&board->running_request, victim_id);
-    atomic_store(&board->running_placement, victim_tenant);
+    atomic_store(&board->threads[0].running_request, victim_id);
+    atomic_store(&board->threads[0].running_placement, victim_tenant);
 }
 
 /* Claims that its own request is over, and then brings the worker down. */
@@ -700,7 +702,8 @@ MISDEED(waits)
         name_victim();
         __builtin_trap();
     }
-    atomic_store(&board->running_request, 0); /* the request has entered, and does not run */
+    atomic_store(&board->threads[0].running_request,
+                 0); /* the request has entered, and does not run */
 }
 
 MISDEED(frames_and_crashes)
@@ -974,11 +977,11 @@ static void on_load_end(uint32_t tenant)
 {
     const struct app *app = find_app(tenant);
 
-    atomic_store(&board->running_placement, tenant);
+    atomic_store(&board->threads[0].running_placement, tenant);
     if (is_like(app, "load_exit"))
         _exit(0);
     if (is_like(app, "load_exit_unnamed")) {
-        atomic_store(&board->running_placement, 0);
+        atomic_store(&board->threads[0].running_placement, 0);
         _exit(0);
     }
     if (is_like(app, "load_never"))
@@ -993,7 +996,7 @@ static void on_load_end(uint32_t tenant)
         send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_OK);
     if (is_like(app, "load_twice"))
         send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_OK);
-    atomic_store(&board->running_placement, 0);
+    atomic_store(&board->threads[0].running_placement, 0);
 }
 
 static void on_unload(uint32_t tenant)
@@ -1016,7 +1019,7 @@ static void on_request(const Skep__Worker__Request *request)
         return;
     }
     atomic_store(&board->entered[request->row], request->id);
-    atomic_store(&board->running_request, request->id);
+    atomic_store(&board->threads[0].running_request, request->id);
     for (size_t i = 0; i < ARRAY_LEN(misdeeds); i++)
         if (strcmp(misdeeds[i].name, behaviour) == 0) {
             misdeeds[i].run(request->id, request->placement);
@@ -1031,7 +1034,7 @@ static void on_request(const Skep__Worker__Request *request)
 static void on_cancel(uint64_t id)
 {
     /* A request that runs is never answered: the misdeed never_answers. */
-    if (atomic_load(&board->running_request) != id)
+    if (atomic_load(&board->threads[0].running_request) != id)
         send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
 }
 

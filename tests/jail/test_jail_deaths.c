@@ -74,7 +74,7 @@ static void assert_ends(size_t i, const struct probe_plan *plan, bool jit, bool 
     bool lives = cell_ask(cell, &ask, &reply);
     if (!lives)
         await_readable(cell->pidfd);
-    uint32_t last_words = cell->board->last_words;
+    uint32_t last_words = cell->board->threads[0].last_words;
     int status = lives ? cell_end(&hive, cell) : cell_wait(&hive, cell);
     if (last_words != LAST_WORDS_NONE)
         fail_msg("%s %s: last words %u", ends[i].name, where, last_words);

@@ -240,12 +240,12 @@ static void assert_last_words(enum probe_ask_kind kind, int number)
     struct cell *cell = cell_start(&hive, &sealed, true);
     struct probe_reply reply = { 0 };
 
-    assert_int_equal(cell->board->last_words, LAST_WORDS_NONE);
+    assert_int_equal(cell->board->threads[0].last_words, LAST_WORDS_NONE);
     assert_false(cell_ask(cell, &ask, &reply));
     await_readable(cell->pidfd);
-    assert_int_equal(cell->board->last_words, LAST_WORDS_SYSCALL);
-    assert_int_equal(cell->board->syscall_number, number);
-    assert_int_equal(cell->board->syscall_arch, seccomp_arch_native());
+    assert_int_equal(cell->board->threads[0].last_words, LAST_WORDS_SYSCALL);
+    assert_int_equal(cell->board->threads[0].syscall_number, number);
+    assert_int_equal(cell->board->threads[0].syscall_arch, seccomp_arch_native());
     int status = cell_wait(&hive, cell);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGSYS);

@@ -366,18 +366,19 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     make_worker(f, tenant, &worker);
     struct scoreboard *board = worker.worker->board;
     int fd = connect_to(f->path);
-    atomic_store(&board->running_placement, worker.placement->id + 1); /* no tenant's number */
-    atomic_store(&board->running_request, 9);
+    atomic_store(&board->threads[0].running_placement,
+                 worker.placement->id + 1); /* no tenant's number */
+    atomic_store(&board->threads[0].running_request, 9);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->running_tenant.len, 0);
     assert_int_equal(shown->running_request, 0);
-    atomic_store(&board->running_placement, worker.placement->id);
-    atomic_store(&board->running_since_ns, UINT64_MAX);
+    atomic_store(&board->threads[0].running_placement, worker.placement->id);
+    atomic_store(&board->threads[0].running_since_ns, UINT64_MAX);
     shown = ask_worker(f, fd);
     assert_true(is_text(shown->running_tenant, "a"));
     assert_int_equal(shown->running_request, 0); /* the ledger has no such request */
     assert_int_equal(shown->running_ms, 0);
-    atomic_store(&board->running_since_ns, 0);
+    atomic_store(&board->threads[0].running_since_ns, 0);
     shown = ask_worker(f, fd);
     assert_true(shown->running_ms < 60000);
     struct attempt attempt = { .id = 9, .placement = worker.placement };

@@ -144,8 +144,8 @@ static void run(const struct scene *s, const struct request *request, uint64_t s
 {
     struct scoreboard *board = s->worker.worker->board;
 
-    atomic_store(&board->running_request, request ? request->attempt.id : 0);
-    atomic_store(&board->running_since_ns, since_ns);
+    atomic_store(&board->threads[0].running_request, request ? request->attempt.id : 0);
+    atomic_store(&board->threads[0].running_since_ns, since_ns);
 }
 
 static unsigned status_of(const struct scene *s, unsigned client)

@@ -346,7 +346,7 @@ static void test_worker_that_breaks_the_protocol_is_ended_and_said(void **state)
 static void runs_out_of_heap(int channel, struct scoreboard *board)
 {
     begin(channel);
-    atomic_store(&board->last_words, LAST_WORDS_HEAP_OOM);
+    atomic_store(&board->threads[0].last_words, LAST_WORDS_HEAP_OOM);
     (void) raise(SIGKILL);
 }
 

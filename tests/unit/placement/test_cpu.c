@@ -112,15 +112,15 @@ static int tear_down(void **state)
 
 static void enter(struct scene *s, unsigned i)
 {
-    atomic_store(&s->board->running_request, s->attempts[i].id);
-    atomic_store(&s->board->running_placement, s->placements[i]->id);
+    atomic_store(&s->board->threads[0].running_request, s->attempts[i].id);
+    atomic_store(&s->board->threads[0].running_placement, s->placements[i]->id);
 }
 
 static void leave(struct scene *s, unsigned i, uint64_t used_ms)
 {
     atomic_fetch_add(&s->board->placements[s->placements[i]->row].cpu_ns, used_ms * MS);
-    atomic_store(&s->board->running_request, 0);
-    atomic_store(&s->board->running_placement, 0);
+    atomic_store(&s->board->threads[0].running_request, 0);
+    atomic_store(&s->board->threads[0].running_placement, 0);
 }
 
 /* Ends the worker. The pid may be another process's once the kernel has reported the CPU time. */
@@ -187,7 +187,7 @@ static void test_load_that_kills_the_worker_is_on_the_account(void **state)
     struct scene *s = *state;
 
     s->placements[1]->state = PLACEMENT_LOADING;
-    atomic_store(&s->board->running_placement, s->placements[1]->id);
+    atomic_store(&s->board->threads[0].running_placement, s->placements[1]->id);
     burn(12);
     die(s, &(struct verdict){ .version = 2 });
     assert_int_equal(account_ms(s, 0), 0);

@@ -186,16 +186,16 @@ static void run(struct town *town, unsigned tenant, struct running *ret_running)
     assert_int_equal(worker_take_row(worker, &ret_running->attempt, &ret_running->slot), 0);
     ret_running->attempt.id = SCOREBOARD_REQUESTS * 7 + ret_running->slot;
     placement->in_flight++;
-    atomic_store(&worker->board->running_request, ret_running->attempt.id);
-    atomic_store(&worker->board->running_placement, placement->id);
-    atomic_store(&worker->board->running_since_ns, io_now_ns());
+    atomic_store(&worker->board->threads[0].running_request, ret_running->attempt.id);
+    atomic_store(&worker->board->threads[0].running_placement, placement->id);
+    atomic_store(&worker->board->threads[0].running_since_ns, io_now_ns());
 }
 
 static void end(struct running *running)
 {
     struct placement *placement = running->attempt.placement;
 
-    atomic_store(&placement->worker->board->running_request, 0);
+    atomic_store(&placement->worker->board->threads[0].running_request, 0);
     placement->in_flight--;
     worker_give_row(placement->worker, &running->attempt);
 }
@@ -262,8 +262,8 @@ static void test_load_has_more_time_than_a_request_until_it_holds_up_others(void
 
     town->others_wait = true;
     placement->state = PLACEMENT_LOADING;
-    atomic_store(&worker->board->running_placement, placement->id);
-    atomic_store(&worker->board->running_since_ns, io_now_ns());
+    atomic_store(&worker->board->threads[0].running_placement, placement->id);
+    atomic_store(&worker->board->threads[0].running_since_ns, io_now_ns());
     hold_up(worker, HOLDUP_LOAD_MS + HOLDUP_PRESSED_MS);
     assert_int_equal(town_seclusion(town, A), SECLUSION_NONE);
     hold_up(worker, HOLDUP_PRESSED_MS);

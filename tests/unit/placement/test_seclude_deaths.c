@@ -297,7 +297,7 @@ static void test_where_there_is_not_room_for_all_each_death_asks_about_others(vo
     for (unsigned i = 0; i < TOWN_TENANTS; i++)
         town_find(town, i, worker)->in_flight = 1;
     town_find(town, D, worker)->grown_kib = 10; /* a fact counts before the worker's claim */
-    atomic_store(&worker->board->running_placement, town_find(town, C, worker)->id);
+    atomic_store(&worker->board->threads[0].running_placement, town_find(town, C, worker)->id);
     assert_true(seclude_suspects(worker, false));
     assert_int_equal(town_seclusion(town, D), SECLUSION_SUSPECT);
     assert_int_equal(town_seclusion(town, A) | town_seclusion(town, B) | town_seclusion(town, C),
