@@ -71,7 +71,7 @@ class SpareBlocks
 
   private:
     static constexpr size_t max_blocks =
-        72; // V8 collects young buffers when there are 64 MiB of them
+        72; // V8 collects an isolate's young buffers when there are 8 MiB of them
     // A block may have 1 MiB, and what is put before or behind such a body: a header of V8's serialiser, the tag of a cipher.
     static constexpr size_t max_bytes = (1024 + 64) * 1024;
     struct Block {

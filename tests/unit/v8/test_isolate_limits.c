@@ -424,6 +424,67 @@ static void test_kept_memory_makes_room_for_buffers(void **state)
     isolate_free(isolate);
 }
 
+/* V8 would look for them from 64 MiB on, or collect the whole heap. */
+static void test_dead_young_buffers_are_collected_when_they_are_a_few(void **state)
+{
+    const struct isolate_options options = {
+        .ops = &ops, .host = &host, .heap_mib = 256, .external_mib = 256, .tenant = "test"
+    };
+    uint32_t heap = 0, external = 0, native = 0, waiting = 0;
+    const struct isolate_meter meter = { &heap, &external, &native, &waiting };
+    struct isolate *isolate = NULL;
+
+    (void) state;
+    memset(&host, 0, sizeof(host));
+    assert_int_equal(isolate_new(&options, &isolate), 0);
+    isolate_publish(isolate, &meter);
+    add(isolate, "main.js",
+        "export default { fetch() {\n"
+        "    for (let i = 0; i < 60; i++) new Uint8Array(1 << 20)[i] = 1;\n"
+        "    return new Response('done');\n"
+        "} };");
+    assert_int_equal(isolate_load(isolate, bytes("main.js")), ISOLATE_OK);
+    assert_int_equal(get(isolate, 1), ISOLATE_OK);
+    assert_string_equal(host.body, "done");
+    assert_in_range(external, 1 << 10, 10 << 10);
+    isolate_free(isolate);
+}
+
+/* A body that was given as bytes is copied once, although it becomes a stream; so is what a compressor does not take at once. */
+static void test_bytes_of_a_body_take_the_room_of_one_copy(void **state)
+{
+    (void) state;
+    assert_answer(
+        "(async () => { const b = new Uint8Array(6 << 20), r = new Response(b);\n" /* of 16 MiB */
+        "b[0] = 1;\n"
+        "const { value } = await r.body.getReader().read();\n"
+        "return [value.length, value[0], b.length]; })()",
+        "6291456,0,6291456");
+    assert_answer("(async () => { const r = new Response(new Uint8Array(9)), s = r.clone();\n"
+                  "const { value } = await r.body.getReader().read();\n"
+                  "value.fill(7);\n"
+                  "return [value[8], (await s.bytes())[8]]; })()",
+                  "7,0");
+    assert_answer("(async () => { const r = new Response(new Uint8Array(9)); r.body;\n"
+                  "const bytes = await r.bytes();\n"
+                  "return [bytes.length, r.body.locked, r.bodyUsed]; })()",
+                  "9,true,true");
+    assert_answer(
+        "(async () => { const b = new Uint8Array(1 << 20), t = new CompressionStream('gzip'), w = "
+        "t.writable.getWriter();\n"
+        "for (let i = 0; i < b.length; i++) b[i] = i * i >> 7;\n"
+        "const u = b.slice(); w.write(b); w.close();\n"
+        "const reader = t.readable.getReader(), first = await reader.read();\n"
+        "b.fill(0);\n" /* the writer's bytes, which it may change */
+        "const s = new ReadableStream({ start(c) { c.enqueue(first.value); }, async pull(c) {\n"
+        "    const { value, done } = await reader.read(); done ? c.close() : c.enqueue(value); } "
+        "});\n"
+        "const again = await new Response(s.pipeThrough(new "
+        "DecompressionStream('gzip'))).bytes();\n"
+        "return [again.length, again.every((x, i) => x === u[i])]; })()",
+        "1048576,true");
+}
+
 static void test_deep_recursion_is_a_range_error(void **state)
 {
     (void) state;
@@ -497,6 +558,8 @@ int main(void)
         TEST(test_memory_of_large_texts_is_used_again),
         TEST(test_kept_memory_goes_when_its_isolate_rests_or_ends),
         TEST(test_kept_memory_makes_room_for_buffers),
+        TEST(test_dead_young_buffers_are_collected_when_they_are_a_few),
+        TEST(test_bytes_of_a_body_take_the_room_of_one_copy),
         TEST(test_deep_recursion_is_a_range_error),
         TEST(test_polluted_prototypes_do_not_reach_the_next_request),
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Blob and File (File API). The bytes lie in memory and never change, so slices share them.
-import { utf8Encode } from "./native.js";
+import { nativeCopyBytes, utf8Encode } from "./native.js";
 import {
     DateNow, MathFloor, MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
     StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetLength as lengthOf,
@@ -174,11 +174,11 @@ export class Blob {
     }
 
     async arrayBuffer() {
-        return TypedArrayPrototypeGetBuffer(copyBytes(this.#bytes));
+        return TypedArrayPrototypeGetBuffer(nativeCopyBytes(this.#bytes));
     }
 
     async bytes() {
-        return copyBytes(this.#bytes);
+        return nativeCopyBytes(this.#bytes);
     }
 
     static {

@@ -99,7 +99,7 @@ export function streamOf(body) {
         if (body.incoming !== undefined && !body.used) {
             body.stream = body.incoming.toStream();
         } else {
-            body.stream = sourceStream(body.used ? undefined : bytesOfSource(body.source));
+            body.stream = sourceStream(body.used ? undefined : toOwnBytes(body.source, body.isOwn));
             if (body.used) {
                 const reader = getReader(body.stream);
                 read(reader);
@@ -149,10 +149,6 @@ function iteratorStream(object, iterate) {
             }
         },
     }, { __proto__: null, highWaterMark: 0 });
-}
-
-function bytesOfSource(source) {
-    return typeof source === "string" ? utf8Encode(source) : copyBytes(source);
 }
 
 function sourceStream(bytes) {
@@ -221,7 +217,7 @@ export function consume(body, onContent, onError) {
 
 export const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
 
-const toOwnBytes = (content, isOwn) => (isOwn || typeof content === "string" ? toBytes(content) : copyBytes(content));
+const toOwnBytes = (content, isOwn) => (isOwn || typeof content === "string" ? toBytes(content) : nativeCopyBytes(content));
 
 function toText(content, isOwn) {
     if (typeof content === "string") {
@@ -242,7 +238,7 @@ function toBuffer(content, isOwn) {
     const bytes = toOwnBytes(content, isOwn);
     const buffer = TypedArrayPrototypeGetBuffer(bytes);
     return ArrayBufferPrototypeGetByteLength(buffer) === TypedArrayPrototypeGetByteLength(bytes) ? buffer :
-        TypedArrayPrototypeGetBuffer(copyBytes(bytes));
+        TypedArrayPrototypeGetBuffer(nativeCopyBytes(bytes));
 }
 
 function toForm(content, mime) {
