@@ -11,6 +11,9 @@
 namespace
 {
 
+// Below, a second copy costs less than the rest of the work.
+constexpr size_t direct_clone_min = 16 * 1024;
+
 // One call of the native.
 struct Operation {
     struct isolate *self;
@@ -231,6 +234,40 @@ bool transfer_buffers(const Operation *operation, const v8::LocalVector<v8::Arra
     return true;
 }
 
+// Returns the buffer of a value that is one, or a view of one, and nothing else that V8 would write; empty if a detour through V8's
+// format costs little, or the clone is not simply a copy of the bytes.
+v8::MaybeLocal<v8::ArrayBuffer> sole_buffer(v8::Local<v8::Value> value)
+{
+    v8::Local<v8::ArrayBuffer> buffer;
+    if (value->IsArrayBuffer())
+        buffer = value.As<v8::ArrayBuffer>();
+    else if (value->IsArrayBufferView() && value.As<v8::ArrayBufferView>()->HasBuffer())
+        buffer = value.As<v8::ArrayBufferView>()->Buffer();
+    // The buffer of a view of shared memory is a SharedArrayBuffer.
+    if (buffer.IsEmpty() || !buffer->IsArrayBuffer() || buffer->WasDetached() ||
+        buffer->IsResizableByUserJavaScript() || buffer->ByteLength() < direct_clone_min)
+        return {};
+    return buffer;
+}
+
+// Copies the buffer once, into the memory of its clone. False with an exception pending.
+bool copy_buffer(const Operation *operation, v8::Local<v8::ArrayBuffer> buffer,
+                 v8::ValueDeserializer *deserializer)
+{
+    std::unique_ptr<v8::BackingStore> store =
+        v8::ArrayBuffer::NewBackingStore(operation->self->v8, buffer->ByteLength(),
+                                         v8::BackingStoreInitializationMode::kUninitialized,
+                                         v8::BackingStoreOnFailureMode::kReturnNull);
+    if (!store) {
+        throw_failure(operation, "Data could not be cloned, out of memory.");
+        return false;
+    }
+    memcpy(store->Data(), buffer->Data(), buffer->ByteLength());
+    deserializer->TransferArrayBuffer(0,
+                                      v8::ArrayBuffer::New(operation->self->v8, std::move(store)));
+    return true;
+}
+
 // Puts what receive() returns in the places of the numbers that describe() gave. False with an
 // exception pending.
 bool receive_objects(Operation *operation)
@@ -297,6 +334,11 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     delegate.serializer = &serializer;
     for (uint32_t i = 0; i < buffers.size(); i++)
         serializer.TransferArrayBuffer(i, buffers[i]);
+    // V8 then writes no bytes, but that a buffer comes from elsewhere.
+    v8::Local<v8::ArrayBuffer> sole;
+    const bool is_sole = buffers.empty() && sole_buffer(info[0]).ToLocal(&sole);
+    if (is_sole)
+        serializer.TransferArrayBuffer(0, sole);
     serializer.WriteHeader();
     // A primitive is its own clone; to write a rope would make it flat.
     const bool is_plain = info[0]->IsString() || info[0]->IsNumber() || info[0]->IsBigInt();
@@ -309,7 +351,8 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     v8::ValueDeserializer deserializer(v8, released.first, released.second, &reader);
     reader.deserializer = &deserializer;
     v8::Local<v8::Value> value;
-    if (transfer_buffers(&operation, buffers, &deserializer) && receive_objects(&operation) &&
-        read_clone(&operation, &deserializer).ToLocal(&value))
+    if ((is_sole ? copy_buffer(&operation, sole, &deserializer)
+                 : transfer_buffers(&operation, buffers, &deserializer)) &&
+        receive_objects(&operation) && read_clone(&operation, &deserializer).ToLocal(&value))
         info.GetReturnValue().Set(is_plain ? info[0] : value);
 }

@@ -141,6 +141,68 @@ static void test_buffers_are_transferred_with_their_room(void **state)
                   "DataCloneError true An object in transfer is not transferable.");
 }
 
+/* A buffer, or a view of one, is copied past V8's serialiser if it is the whole value. */
+static void test_large_buffers_and_their_views_are_cloned(void **state)
+{
+    (void) state;
+    assert_answer(
+        "(() => { const out = [];\n"
+        "for (const T of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, "
+        "Int32Array, Uint32Array,\n"
+        "    Float32Array, Float64Array, BigInt64Array, BigUint64Array, DataView]) {\n"
+        "    const buffer = new ArrayBuffer(65536), all = new Uint8Array(buffer);\n"
+        "    for (let i = 0; i < 65536; i++) all[i] = i * 31 % 251;\n"
+        "    const v = new T(buffer, 16, 4), c = structuredClone(v);\n"
+        "    const same = new Uint8Array(c.buffer).every((b, i) => b === i * 31 % 251);\n"
+        "    all[20] = 255;\n"
+        "    out.push(c.constructor === T && c !== v && c.buffer !== buffer && same && "
+        "c.byteOffset === 16 && c.byteLength === v.byteLength &&\n"
+        "        c.buffer.byteLength === 65536 && !c.buffer.resizable && "
+        "!buffer.detached && new Uint8Array(c.buffer)[20] === 20 * 31 % 251);\n"
+        "}\n"
+        "return out.length + ' ' + out.every((x) => x); })()",
+        "12 true");
+    assert_answer(
+        "(() => { const b = new Uint8Array(20000).fill(7).buffer, c = structuredClone(b);\n"
+        "return [c instanceof ArrayBuffer, c !== b, c.byteLength, new "
+        "Uint8Array(c)[19999], b.detached]; })()",
+        "true,true,20000,7,false");
+    assert_answer("(() => { class Mine extends Uint8Array {} const v = new Mine(20000); v.extra = "
+                  "1;\n"
+                  "const c = structuredClone(v); return [c.constructor === Uint8Array, c.extra, "
+                  "c.length]; })()",
+                  "true,,20000");
+    assert_answer("(() => { const b = new ArrayBuffer(20000, { maxByteLength: 30000 }), v = new "
+                  "Uint8Array(b, 8);\n"
+                  "const c = structuredClone(v); c.buffer.resize(30000);\n"
+                  "return [c.length, structuredClone(b).maxByteLength, v.length]; })()",
+                  "29992,30000,19992");
+    assert_answer("(() => { const m = new WebAssembly.Memory({ initial: 1 }); new "
+                  "Uint8Array(m.buffer)[9] = 3;\n"
+                  "const c = structuredClone(m.buffer);\n"
+                  "return [c.byteLength, new Uint8Array(c)[9], c.transfer().byteLength, "
+                  "m.buffer.byteLength]; })()",
+                  "65536,3,65536,65536");
+    assert_answer(FAULT("const b = new ArrayBuffer(20000), v = new Uint8Array(b); b.transfer(); "
+                        "structuredClone(b)"),
+                  "DataCloneError true An ArrayBuffer is detached and could not be cloned.");
+    assert_answer(FAULT("const b = new ArrayBuffer(20000), v = new Uint8Array(b); b.transfer(); "
+                        "structuredClone(v)"),
+                  "DataCloneError true An ArrayBuffer is detached and could not be cloned.");
+    assert_answer("(() => { const b = new ArrayBuffer(20000), c = structuredClone(new "
+                  "Uint8Array(b), { transfer: [b] });\n"
+                  "return [b.detached, c.length]; })()",
+                  "true,20000");
+}
+
+static void test_clone_of_bytes_takes_the_room_of_one_copy(void **state)
+{
+    (void) state;
+    assert_answer("structuredClone(new Uint8Array(7 << 20)).length", "7340032"); /* of 16 MiB */
+    assert_answer(FAULT("structuredClone(new Uint8Array(9 << 20))"),
+                  "DataCloneError true Data could not be cloned, out of memory.");
+}
+
 static void test_streams_are_transferred(void **state)
 {
     (void) state;
@@ -198,6 +260,8 @@ int main(void)
         TEST(test_exceptions_of_getters_are_passed_on),
         TEST(test_class_of_a_tenant_is_an_ordinary_object),
         TEST(test_buffers_are_transferred_with_their_room),
+        TEST(test_large_buffers_and_their_views_are_cloned),
+        TEST(test_clone_of_bytes_takes_the_room_of_one_copy),
         TEST(test_streams_are_transferred),
         TEST(test_clones_of_clones_keep_apart),
     };
