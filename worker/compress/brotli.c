@@ -82,5 +82,9 @@ static void end_decoder(void *state)
     BrotliDecoderDestroyInstance(state);
 }
 
-const struct compress_codec compress_brotli_encoder = { start_encoder, step_encoder, end_encoder };
-const struct compress_codec compress_brotli_decoder = { start_decoder, step_decoder, end_decoder };
+const struct compress_codec compress_brotli_encoder = { start_encoder, step_encoder, end_encoder,
+                                                        COMPRESS_SLOW_SLICE_BYTES,
+                                                        COMPRESS_SLOW_PIECE_BYTES };
+const struct compress_codec compress_brotli_decoder = { start_decoder, step_decoder, end_decoder,
+                                                        COMPRESS_SLOW_SLICE_BYTES,
+                                                        COMPRESS_SLOW_PIECE_BYTES };

@@ -46,8 +46,10 @@ struct compress_caller {
     void *owner;
 };
 
-/* The most input that one step takes. A step is short: some milliseconds, whatever the input. */
-#define COMPRESS_SLICE_BYTES ((size_t) 64 << 10)
+/* The most input that one step takes; the encoder of DEFLATE, which is fast, takes that much. A step is short: some milliseconds,
+ * whatever the input. */
+#define COMPRESS_SLICE_BYTES ((size_t) 1 << 20)
+#define COMPRESS_SLOW_SLICE_BYTES ((size_t) 64 << 10) /* the same of all other libraries */
 
 struct compress_stream;
 

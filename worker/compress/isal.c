@@ -13,9 +13,17 @@
 /* The library's best. With its smallest tables for this level: larger ones gain nothing. */
 #define LEVEL 3
 #define LEVEL_BYTES ISAL_DEF_LVL3_SMALL
+/* The best level looks at every match, and takes 25 times as long as the one below where data match everywhere, for output that is
+ * small with either. */
+#define LEVEL_OF_REPEATS 2
+_Static_assert(ISAL_DEF_LVL2_SMALL <= LEVEL_BYTES, "both levels have the same tables");
+#define PROBE_BYTES ((size_t) 8 << 10)
+#define PROBE_RATIO 16
 
 struct encoder {
     struct isal_zstream stream;
+    enum compress_format format;
+    bool has_begun;
     _Alignas(64) uint8_t level[LEVEL_BYTES];
 };
 
@@ -33,11 +41,7 @@ static int start(enum compress_format format, void **ret_state)
 
     if (!encoder)
         return -ENOMEM;
-    isal_deflate_init(&encoder->stream);
-    encoder->stream.gzip_flag = frame(format);
-    encoder->stream.level = LEVEL;
-    encoder->stream.level_buf = encoder->level;
-    encoder->stream.level_buf_size = sizeof encoder->level;
+    encoder->format = format;
     *ret_state = encoder;
     return 0;
 }
@@ -62,11 +66,42 @@ static void take_back(struct isal_zstream *stream, struct compress_input *input,
     stream->next_out = NULL;
 }
 
+/* Returns whether the beginning of long data repeats itself: whether the fastest level makes a sixteenth of it. Leaves the stream to be
+ * made anew. */
+static bool is_repetitive(struct isal_zstream *stream, const struct compress_input *input)
+{
+    uint8_t room[PROBE_BYTES / PROBE_RATIO];
+
+    if (input->size < 2 * PROBE_BYTES)
+        return false;
+    isal_deflate_stateless_init(stream);
+    stream->end_of_stream = 1;
+    lend(stream, &(struct compress_input){ input->data, PROBE_BYTES },
+         &(struct compress_output){ room, sizeof room });
+    return isal_deflate_stateless(stream) == COMP_OK;
+}
+
+static void begin(struct encoder *encoder, const struct compress_input *input)
+{
+    struct isal_zstream *stream = &encoder->stream;
+    const bool repeats = is_repetitive(stream, input);
+
+    isal_deflate_init(stream);
+    stream->gzip_flag = frame(encoder->format);
+    stream->level = repeats ? LEVEL_OF_REPEATS : LEVEL;
+    stream->level_buf = encoder->level;
+    stream->level_buf_size = sizeof encoder->level;
+    encoder->has_begun = true;
+}
+
 static int step(void *state, struct compress_input *input, bool is_last,
                 struct compress_output *output)
 {
-    struct isal_zstream *stream = &((struct encoder *) state)->stream;
+    struct encoder *encoder = state;
+    struct isal_zstream *stream = &encoder->stream;
 
+    if (!encoder->has_begun)
+        begin(encoder, input);
     lend(stream, input, output);
     stream->end_of_stream = is_last;
     int r = isal_deflate(stream);
@@ -79,4 +114,6 @@ static int step(void *state, struct compress_input *input, bool is_last,
                                                            : COMPRESS_NEEDS_INPUT;
 }
 
-const struct compress_codec compress_isal_encoder = { start, step, free };
+/* A piece takes less than a fifth of a millisecond, a slice up to six. */
+const struct compress_codec compress_isal_encoder = { start, step, free, COMPRESS_SLICE_BYTES,
+                                                      (size_t) 32 << 10 };

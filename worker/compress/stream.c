@@ -5,10 +5,6 @@
 
 #include "worker/compress/internal.h"
 
-/* Input between two looks at the caller. A few KiB of brotli may ask for a window of output, 16 MiB, before a decoder looks up
- * again; and each few bytes of any format may begin a block with tables of its own. */
-#define PIECE_BYTES ((size_t) 4 << 10)
-
 struct compress_stream {
     const struct compress_codec *codec;
     void *state;
@@ -51,9 +47,10 @@ struct compress_stream *compress_free(struct compress_stream *stream)
 }
 
 /* Returns the next piece of the input. */
-static struct compress_input next_piece(const struct compress_input *input, size_t left)
+static struct compress_input next_piece(const struct compress_input *input, size_t most,
+                                        size_t left)
 {
-    size_t size = input->size < PIECE_BYTES ? input->size : PIECE_BYTES;
+    size_t size = input->size < most ? input->size : most;
 
     return (struct compress_input){ input->data, size < left ? size : left };
 }
@@ -61,10 +58,10 @@ static struct compress_input next_piece(const struct compress_input *input, size
 static int work(struct compress_stream *stream, struct compress_input *input, bool is_last,
                 struct compress_output *output, const struct compress_caller *caller)
 {
-    size_t left = COMPRESS_SLICE_BYTES;
+    size_t left = stream->codec->slice_bytes;
 
     for (;;) {
-        struct compress_input piece = next_piece(input, left);
+        struct compress_input piece = next_piece(input, stream->codec->piece_bytes, left);
         const size_t size = piece.size;
         const size_t room = output->size;
 

@@ -79,4 +79,5 @@ static void end(void *state)
     free(state);
 }
 
-const struct compress_codec compress_zlib_decoder = { start, step, end };
+const struct compress_codec compress_zlib_decoder = { start, step, end, COMPRESS_SLOW_SLICE_BYTES,
+                                                      COMPRESS_SLOW_PIECE_BYTES };

@@ -232,6 +232,40 @@ static void test_parts_of_any_size_give_the_same_data_again(void **state)
         check_round_trip((enum compress_format) format, data, 2000, 1, 1);
 }
 
+/* The encoder of DEFLATE takes another level for data whose beginning repeats itself. */
+static void test_data_that_repeat_themselves_at_first_are_the_same_again(void **state)
+{
+    static const size_t sizes[] = { 8191, 8192, 16383, 16384, 16385, 40000, 400000 };
+    static const size_t repeated[] = { 8191, 8192, 20000, 400000 };
+    static uint8_t data[400000];
+
+    (void) state;
+    for (size_t r = 0; r < sizeof repeated / sizeof *repeated; r++) {
+        fill(data, sizeof data);
+        for (size_t i = 0; i < repeated[r]; i++)
+            data[i] = (uint8_t) (i % 45);
+        for (unsigned format = 0; format <= COMPRESS_GZIP; format++)
+            for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+                check_round_trip((enum compress_format) format, data, sizes[i], sizeof data,
+                                 ROOM_BYTES);
+    }
+}
+
+/* With the best level alone, the output for these data is twice as long. */
+static void test_zeros_become_a_six_hundredth(void **state)
+{
+    const size_t size = (size_t) 1 << 20;
+    uint8_t *zeros = calloc(1, size);
+    _cleanup_(bytes_cleanup) struct bytes packed = { NULL, 0 };
+
+    (void) state;
+    assert_non_null(zeros);
+    assert_int_equal(run(COMPRESS_GZIP, false, zeros, size, size, ROOM_BYTES, &packed, NULL),
+                     COMPRESS_ENDED);
+    assert_in_range(packed.size, 1, size / 600);
+    free(zeros);
+}
+
 static void test_a_step_takes_and_gives_a_slice_at_the_most(void **state)
 {
     const size_t size = (size_t) 4 << 20;
@@ -247,7 +281,8 @@ static void test_a_step_takes_and_gives_a_slice_at_the_most(void **state)
         struct compress_input input = { zeros, size };
         struct compress_output output = { buffer, sizeof buffer };
         assert_int_equal(compress_step(stream, &input, false, &output, &caller), COMPRESS_HAS_MORE);
-        assert_int_equal(input.size, size - COMPRESS_SLICE_BYTES);
+        assert_int_equal(input.size, size - (format <= COMPRESS_GZIP ? COMPRESS_SLICE_BYTES
+                                                                     : COMPRESS_SLOW_SLICE_BYTES));
 
         assert_int_equal(
             run((enum compress_format) format, false, zeros, size, size, ROOM_BYTES, &bomb, NULL),
@@ -336,6 +371,8 @@ int main(void)
         TEST(test_cut_data_is_bad_wherever_it_is_cut),
         TEST(test_wrong_checksums_are_found),
         TEST(test_parts_of_any_size_give_the_same_data_again),
+        TEST(test_data_that_repeat_themselves_at_first_are_the_same_again),
+        TEST(test_zeros_become_a_six_hundredth),
         TEST(test_a_step_takes_and_gives_a_slice_at_the_most),
         TEST(test_a_caller_out_of_time_is_heeded),
         TEST(test_a_decoder_refuses_large_windows),

@@ -135,10 +135,10 @@ class Pair {
         const chunk = result[2];
         write.from += result[1];
         this.#hasEnded = state === ENDED;
-        if (state !== NEEDS_INPUT && state !== ENDED && !write.isOwn) {
-            this.#keepRest(write);
-        }
         if (chunk !== undefined) {
+            if (state !== NEEDS_INPUT && state !== ENDED && !write.isOwn) {
+                this.#keepRest(write);
+            }
             this.#enqueue(chunk);
         }
         if (state === ENDED) {
