@@ -198,7 +198,8 @@ static void test_large_buffers_and_their_views_are_cloned(void **state)
 static void test_clone_of_bytes_takes_the_room_of_one_copy(void **state)
 {
     (void) state;
-    assert_answer("structuredClone(new Uint8Array(7 << 20)).length", "7340032"); /* of 16 MiB */
+    assert_answer("structuredClone(new Uint8Array(7 << 20)).length",
+                  "7340032"); /* the limit is 16 MiB */
     assert_answer(FAULT("structuredClone(new Uint8Array(9 << 20))"),
                   "DataCloneError true Data could not be cloned, out of memory.");
 }

@@ -455,7 +455,7 @@ static void test_bytes_of_a_body_take_the_room_of_one_copy(void **state)
 {
     (void) state;
     assert_answer(
-        "(async () => { const b = new Uint8Array(6 << 20), r = new Response(b);\n" /* of 16 MiB */
+        "(async () => { const b = new Uint8Array(6 << 20), r = new Response(b);\n" /* 16 MiB in all */
         "b[0] = 1;\n"
         "const { value } = await r.body.getReader().read();\n"
         "return [value.length, value[0], b.length]; })()",
