@@ -116,6 +116,14 @@ static const struct error_info errors[ERROR_CODES] = {
         BY_ANY_TENANT, 0,
         .when = "over subrequests, calls, call_mib, or 32 calls of tenants in all; the tenant's code gets a QuotaExceededError",
         .advice = "the limit, or fewer calls" },
+    [ERROR_FETCH_DENIED] = { "fetch_denied", "The tenant may not ask this server.", 403,
+        BY_ANY_TENANT | BY_OPERATOR, 0,
+        .when = "a rule of the tenant or of the operator does not allow the fetch, or the host's address may not be reached; the tenant's code gets a TypeError that says which",
+        .advice = "allowed_hosts of the tenant, or egress: in skepd.yaml" },
+    [ERROR_FETCH_FAILED] = { "fetch_failed", "The server that was asked gave no answer.", 502,
+        BY_ANY_TENANT | BY_OPERATOR | BY_HOST, 0,
+        .when = "no answer of the server came, or the answer broke off: the name, the connection, TLS, HTTP or the time; the tenant's code gets a TypeError that says which",
+        .advice = "look at the host that the text names; the log, if skep-egress is not running" },
 };
 /* clang-format on */
 

@@ -258,7 +258,8 @@ size_t caller_kept_bytes(const struct caller *caller)
 
     if (caller->n_calls > 0)
         TAILQ_FOREACH (call, &caller->calls, entry)
-            bytes += head_bytes(call) + (call->kind ? 0 : waiting_bytes(call));
+            bytes += head_bytes(call) +
+                     (call->kind && !call->kind->is_from_outside ? 0 : waiting_bytes(call));
     return bytes;
 }
 

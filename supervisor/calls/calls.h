@@ -66,6 +66,8 @@ struct call_kind {
     void (*on_credit)(struct call *call);
     /* Cancels a call that nobody wants any more, and that is gone afterwards. */
     void (*cancel)(struct call *call);
+    /* Answers come from outside of skepd: nobody but caller_kept_bytes counts what waits of them. */
+    bool is_from_outside;
 };
 
 /* The functions of the attempt for its calls. */
@@ -128,7 +130,7 @@ const struct caller *caller_root(const struct caller *caller);
 /* Returns the bytes of answers that wait here for the worker's room or credit. */
 size_t caller_waiting_bytes(const struct caller *caller);
 /* Returns the part of them that no kind counts (call_queued): heads, and bodies that no kind has to
- * do with any more. */
+ * do with any more, or that come from outside. */
 size_t caller_kept_bytes(const struct caller *caller);
 
 /* ---- frames of the worker; each returns 0, or -EPROTO for one that an honest worker does not

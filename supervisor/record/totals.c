@@ -17,6 +17,8 @@ const struct total_info total_table[TOTALS] = {
         "versions that are being loaded, 256 for each worker" },
     [TOTAL_WITHDRAWN] = { "withdrawn", "", NULL,
         "requests that were taken back from a worker that still has to say so, 256 for each" },
+    [TOTAL_FETCHES] = { "fetches", "", NULL,
+        "fetches that are open at skep-egress; 64 of a tenant, fewer when many tenants have some" },
     [TOTAL_LOG_LINES] = { "log_lines", "", "log.lines",
         "lines of tenants in the log in this second; one of them has log.tenant_lines" },
     [TOTAL_ACCESS_LINES] = { "access_lines", "", "log.access_lines",

@@ -19,6 +19,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/placement/change.h"
 #include "supervisor/reload/internal.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/slots.h"
 
@@ -360,6 +361,15 @@ static int prepare(const struct reload *reload, struct reload_run *run)
     return r < 0 ? r : http_front_set_limits(reload->with.front, &limits);
 }
 
+/* Has egress forget what the rules of the config before allowed. */
+static void forget_hosts(const struct reload *reload)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &reload->with.tenants->list, entry)
+        ledger_forget_hosts(tenant);
+}
+
 /* 0, or why not. */
 static int check_time(const struct reload *reload, struct failure *refusal)
 {
@@ -392,6 +402,7 @@ static void on_read(struct reader_job *job, bool is_end)
         return;
     }
     apply_config(reload, TAKE_PTR(run->next), &run->report);
+    forget_hosts(reload);
     run->walk.set = &run->set;
     step(run);
 }

@@ -27,6 +27,7 @@ static const char *const reasons[ERROR_CODES] = {
     [ERROR_HUNG] = "nothing could have woken it",
     [ERROR_NO_SERVICE] = "the tenant that it calls is not there",
     [ERROR_CALL_CYCLE] = "the tenant that it calls waits for it",
+    [ERROR_FETCH_FAILED] = "the server that it asked gave no answer",
 };
 static_assert(ERROR_CODES <= 32, "a bit for each code");
 

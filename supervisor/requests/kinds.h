@@ -10,7 +10,8 @@
 /* The kind of the binding, as in enum binding_kind, and its name. */
 /* clang-format off */
 #define CALL_KINDS(X) \
-    X(SERVICE, service)
+    X(SERVICE, service)     \
+    X(FETCH, fetch)
 /* clang-format on */
 
 #define CALL_DECLARE_KIND(binding, name) extern const struct call_kind name##_call_kind;

@@ -16,6 +16,7 @@
 #include "supervisor/placement/blame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/client.h"
+#include "supervisor/requests/fetch_queue.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/attempt.h"
 #include "supervisor/workers/worker.h"
@@ -38,6 +39,8 @@ struct request {
     struct ledger *ledger;          /* borrowed */
     struct request_client client;   /* without one when detached */
     struct caller calls;            /* calls that its JavaScript makes */
+    struct fetch_lane fetches;      /* those of them that are fetches */
+    size_t fetch_bytes;             /* bytes that are kept for fetches that wait */
     uint64_t tree_due_ns;           /* for a call: latest end of the root request */
     enum request_state state;
     /* Head, kept for sending it again, as the worker gets it: packed (proto/head.h). Texts point into it. */
@@ -117,6 +120,8 @@ static inline struct request *request_find(const struct worker *worker, uint64_t
 }
 
 LIST_HEAD(share_table, share);
+struct egress;
+struct fetches;
 
 #define LEDGER_SHARE_BUCKETS 4096
 
@@ -144,6 +149,7 @@ struct ledger {
     struct life *life;
     struct placements *placements;
     uint64_t max_files;
+    struct fetches *fetches;  /* owned */
     struct http_front *front; /* borrowed; NULL: see ledger_set_front */
     struct access_bound access;
     uint64_t last_id;
@@ -179,6 +185,11 @@ struct ledger *ledger_free(struct ledger *ledger);
 /* Sets the front of its clients, borrowed: before the first request, and NULL as soon as the front
  * is freed. */
 void ledger_set_front(struct ledger *ledger, struct http_front *front);
+
+/* Sets the process that asks servers for tenants, borrowed; NULL: there is none, and each fetch fails. */
+void ledger_set_egress(struct ledger *ledger, struct egress *egress);
+/* Has egress forget connections and addresses of the tenant, whose rules about hosts may have changed. */
+void ledger_forget_hosts(struct tenant *tenant);
 
 /* Has the tenant's queue wait for its turn in the tenant's worker, if limits and the worker allow, and
  * sends requests that have their turn there. Call when a worker or a place became free. */

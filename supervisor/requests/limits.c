@@ -99,11 +99,11 @@ static void set_kept(struct request *request, size_t bytes)
 void ledger_count_bytes(struct request *request)
 {
     size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
-    size_t kept = bytes + caller_waiting_bytes(&request->calls);
+    size_t kept = bytes + caller_waiting_bytes(&request->calls) + request->fetch_bytes;
 
     /* A request without a client ends soon, and there are no more of these than rows in workers. */
     set_kept(request, request->client.to ? kept + request->head_bytes : kept);
-    bytes += caller_kept_bytes(&request->calls);
+    bytes += caller_kept_bytes(&request->calls) + request->fetch_bytes;
     if (request->client.to)
         bytes += request->client.ops->queued(request->client.to);
     set_counted(request, bytes);

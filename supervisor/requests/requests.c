@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "supervisor/requests/access.h"
+#include "supervisor/requests/fetches.h"
 #include "supervisor/requests/internal.h"
 
 const struct http_handler ledger_http = {
@@ -34,6 +35,8 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret_ledger)
     ledger->tick = event_new(options->base, -1, 0, ledger_on_tick, ledger);
     ledger->push_event = event_new(options->base, -1, 0, ledger_on_push, ledger);
     int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
+    if (r == 0)
+        r = fetches_new(ledger, options->base, &ledger->fetches);
     if (r < 0) {
         if (ledger->tick)
             event_free(ledger->tick);
@@ -82,6 +85,7 @@ struct ledger *ledger_free(struct ledger *ledger)
         }
     while (!LIST_EMPTY(&ledger->placements->used))
         cpu_forget(LIST_FIRST(&ledger->placements->used));
+    ledger->fetches = fetches_free(ledger->fetches);
     event_free(ledger->tick);
     event_free(ledger->push_event);
     free(ledger);

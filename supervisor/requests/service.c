@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "proto/frame.h"
 #include "supervisor/requests/call_frames.h"
+#include "supervisor/requests/calling.h"
 #include "supervisor/requests/kinds.h"
 #include "supervisor/requests/may_call.h"
 #include "supervisor/requests/service_head.h"
@@ -32,31 +33,7 @@ struct service {
 static const struct client_ops service_client;
 static void fail(void *to, enum error_code code, unsigned retry_after_s, uint64_t request_id);
 
-static struct request *request_of(const struct caller *caller)
-{
-    char *at = (char *) (uintptr_t) caller - offsetof(struct request, calls);
-
-    return (struct request *) (void *) at;
-}
-
-static struct request *parent_of(const struct call *call)
-{
-    return request_of(call->caller);
-}
-
-static void count_call(const struct request *parent, enum error_code code)
-{
-    stats_count_call(parent->ledger->record, &parent->attempt.tenant->counted, code);
-}
-
 /* ---- the answer, to the caller's worker */
-
-/* Returns whether skepd has no room for answers that the caller's worker does not take. */
-static bool is_short(const struct request *parent)
-{
-    return http_front_pressure(parent->ledger->front) >= 2 &&
-           worker_is_congested(parent->attempt.placement->worker);
-}
 
 /* Ends the call; its waiting bytes are kept for the caller now. */
 static void leave(struct service *service, struct request *parent)
@@ -67,9 +44,9 @@ static void leave(struct service *service, struct request *parent)
 
 static int refuse_for_room(struct service *service)
 {
-    struct request *parent = parent_of(service->call);
+    struct request *parent = call_parent(service->call);
 
-    count_call(parent, ERROR_OVERLOADED);
+    call_count(parent, ERROR_OVERLOADED);
     call_fail(service->call, false, "overloaded");
     leave(service, parent);
     return -ECANCELED;
@@ -125,7 +102,7 @@ static int respond(void *to, const struct http_response *response, const uint8_t
                    bool end)
 {
     struct service *service = to;
-    struct request *parent = parent_of(service->call);
+    struct request *parent = call_parent(service->call);
     struct call_field fields[SERVICE_FIELDS_MAX + 1];
     char length[24];
     int64_t announced;
@@ -142,23 +119,23 @@ static int respond(void *to, const struct http_response *response, const uint8_t
     service->answer_left = announced;
     if (service->has_body && !service_take_length(&service->answer_left, size, end))
         return -EBADMSG;
-    if (is_short(parent))
+    if (call_is_short(parent))
         return refuse_for_room(service);
     if (announced >= 0 && (service->has_body || service->is_head)) {
         (void) snprintf(length, sizeof length, "%" PRId64, announced);
         fields[answer.n_fields++] =
             (struct call_field){ literal("content-length"), literal(length) };
     }
-    count_call(parent, ERROR_NONE);
+    call_count(parent, ERROR_NONE);
     return after_part(service, parent, call_respond(service->call, &answer, body, size, end), end);
 }
 
 static int send_body(void *to, const uint8_t *data, size_t size, bool end)
 {
     struct service *service = to;
-    struct request *parent = parent_of(service->call);
+    struct request *parent = call_parent(service->call);
 
-    if (is_short(parent))
+    if (call_is_short(parent))
         return refuse_for_room(service);
     size = service->has_body ? size : 0;
     if (service->has_body && !service_take_length(&service->answer_left, size, end)) {
@@ -196,12 +173,12 @@ static void answer_problem(struct call *call, enum error_code code, unsigned ret
 static void fail(void *to, enum error_code code, unsigned retry_after_s, uint64_t request_id)
 {
     struct service *service = to;
-    struct request *parent = parent_of(service->call);
+    struct request *parent = call_parent(service->call);
 
     if (service->call->is_head_sent) {
         call_fail(service->call, false, error_info(code)->code);
     } else {
-        count_call(parent, code);
+        call_count(parent, code);
         answer_problem(service->call, code, retry_after_s, request_id);
     }
     leave(service, parent);
@@ -241,7 +218,7 @@ static uint64_t key(const void *to)
 {
     const struct service *service = to;
 
-    return parent_of(service->call)->attempt.tenant->number;
+    return call_parent(service->call)->attempt.tenant->number;
 }
 
 static const struct client_ops service_client = {
@@ -262,7 +239,7 @@ static const struct client_ops service_client = {
 static bool is_in_chain(const struct request *request, const struct tenant *tenant)
 {
     for (; request; request = request->client.ops == &service_client && request->client.to
-                                  ? parent_of(((struct service *) request->client.to)->call)
+                                  ? call_parent(((struct service *) request->client.to)->call)
                                   : NULL)
         if (request->attempt.tenant == tenant)
             return true;
@@ -309,14 +286,14 @@ enum error_code binding_check(const struct tenant *tenant, const struct binding 
 
 static void refuse(struct call *call, enum error_code code)
 {
-    count_call(parent_of(call), code);
+    call_count(call_parent(call), code);
     answer_problem(call, code, 0, 0);
 }
 
 static int open_request(struct call *call, struct tenant *tenant, const struct call_head *from,
                         const struct service_head *parsed)
 {
-    struct request *parent = parent_of(call);
+    struct request *parent = call_parent(call);
     struct service *service = calloc(1, sizeof *service);
     const struct request_client client = { &service_client, service };
     const struct request_origin origin = {
@@ -343,7 +320,7 @@ static int open_request(struct call *call, struct tenant *tenant, const struct c
 
 static int on_open(struct call *call, const struct call_head *from)
 {
-    const struct request *parent = parent_of(call);
+    const struct request *parent = call_parent(call);
     const char *name = call->binding->target;
     struct tenant *tenant = tenant_find(parent->ledger->placements->tenants, name, strlen(name));
     _cleanup_(service_head_done) struct service_head parsed = { .names = NULL };
@@ -364,10 +341,10 @@ static int on_open(struct call *call, const struct call_head *from)
  * by the fault of the caller. */
 static void break_off(struct service *service)
 {
-    struct request *parent = parent_of(service->call);
+    struct request *parent = call_parent(service->call);
 
     if (!service->call->is_head_sent)
-        count_call(parent, ERROR_BAD_REQUEST);
+        call_count(parent, ERROR_BAD_REQUEST);
     ledger_lose_client(service->request, HTTP_GONE_MALFORMED);
     call_fail(service->call, false, "bad_request: the body is not as long as its Content-Length");
     leave(service, parent);
@@ -409,12 +386,12 @@ const struct call_kind service_call_kind = {
 
 static bool is_congested(const struct caller *caller)
 {
-    return worker_is_congested(request_of(caller)->attempt.placement->worker);
+    return worker_is_congested(request_of_caller(caller)->attempt.placement->worker);
 }
 
 static bool meet_limit(struct caller *caller, unsigned limit, uint64_t used_milli)
 {
-    struct request *request = request_of(caller);
+    struct request *request = request_of_caller(caller);
 
     return ledger_meet_limit(request->attempt.version, request, limit, used_milli);
 }
@@ -422,25 +399,26 @@ static bool meet_limit(struct caller *caller, unsigned limit, uint64_t used_mill
 static void send_failure(struct caller *caller, uint32_t id, bool is_limit, const char *text)
 {
     if (is_limit)
-        count_call(request_of(caller), ERROR_SUB_LIMIT);
-    call_frames_send_failure(request_of(caller), id, is_limit, text);
+        call_count(request_of_caller(caller), ERROR_SUB_LIMIT);
+    call_frames_send_failure(request_of_caller(caller), id, is_limit, text);
 }
 
 static void send_head(struct caller *caller, uint32_t id, const struct call_answer *answer,
                       const uint8_t *body, size_t size, bool end)
 {
-    call_frames_send_head(request_of(caller), id, answer, &(struct call_part){ body, size, end });
+    call_frames_send_head(request_of_caller(caller), id, answer,
+                          &(struct call_part){ body, size, end });
 }
 
 static void send_part(struct caller *caller, uint32_t id, const uint8_t *data, size_t size,
                       bool end)
 {
-    call_frames_send_body(request_of(caller), id, &(struct call_part){ data, size, end });
+    call_frames_send_body(request_of_caller(caller), id, &(struct call_part){ data, size, end });
 }
 
 static void send_credit(struct caller *caller, uint32_t id, uint32_t bytes)
 {
-    call_frames_send_credit(request_of(caller), id, bytes);
+    call_frames_send_credit(request_of_caller(caller), id, bytes);
 }
 
 static const struct caller_ops caller_ops = {
@@ -477,7 +455,7 @@ uint64_t service_due_ns(struct request *request)
 
     if (root == &request->calls || request->caller.size == 0)
         return UINT64_MAX;
-    struct request *first = root ? request_of(root) : NULL;
+    struct request *first = root ? request_of_caller(root) : NULL;
     if (first && first->attempt.placement) {
         uint64_t due_ns = ledger_deadline_ns(first);
         if (due_ns != UINT64_MAX || request->tree_due_ns == 0)

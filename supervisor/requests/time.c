@@ -7,6 +7,7 @@
 #include "common/io.h"
 #include "common/loop_watch.h"
 #include "supervisor/placement/first_credit.h"
+#include "supervisor/requests/fetches.h"
 #include "supervisor/requests/service.h"
 #include "supervisor/workers/running.h"
 #include "supervisor/workers/worker.h"
@@ -276,6 +277,7 @@ void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
     ledger->tick_at_ns = 0;
     cpu_collect_all(ledger->placements);
     uint64_t active_due = check_active(ledger, now);
+    fetches_check(ledger->fetches, now);
     uint64_t waiting_due = check_waiting(ledger, now);
     if (ledger->in_workers > 0 || ledger->queued > 0)
         ledger_want_tick(ledger, active_due < waiting_due ? active_due : waiting_due);

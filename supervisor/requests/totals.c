@@ -6,6 +6,7 @@
 #include "common/io.h"
 #include "proto/channel.h"
 #include "supervisor/host/descriptors.h"
+#include "supervisor/requests/fetches.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/slots.h"
@@ -99,6 +100,14 @@ static void read_withdrawn(void *owner, struct total *total)
     total->refused = ledger->record->counters.not_withdrawn;
 }
 
+static void read_fetches(void *owner, struct total *total)
+{
+    const struct ledger *ledger = owner;
+
+    total->used = ledger->fetches->queue.n_open;
+    total->limit = EGRESS_FETCHES_MAX;
+}
+
 static void read_access_lines(void *owner, struct total *total)
 {
     const struct ledger *ledger = owner;
@@ -130,6 +139,7 @@ static const struct {
     { TOTAL_WORKER_OUTPUT, read_worker_output },
     { TOTAL_LOADS, read_loads },
     { TOTAL_WITHDRAWN, read_withdrawn },
+    { TOTAL_FETCHES, read_fetches },
     { TOTAL_ACCESS_LINES, read_access_lines },
     { TOTAL_DESCRIPTORS, read_descriptors },
 };

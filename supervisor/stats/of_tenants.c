@@ -193,7 +193,7 @@ const struct family families_of_tenants[] = {
       .help = "Answers by error code, ok for answers without one.",
       .labels = { "tenant", "code" }, .list_tenant = list_requests },
     { .name = "skep_calls_total", .type = FAMILY_COUNTER,
-      .help = "Calls that the tenant has made by its bindings, by error code.",
+      .help = "Calls that the tenant has made by its bindings and by fetch(), by error code.",
       .labels = { "tenant", "code" }, .list_tenant = list_calls },
     { .name = "skep_failures_total", .type = FAMILY_COUNTER,
       .help = "Answers that failed by the tenant's own fault.",

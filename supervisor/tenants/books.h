@@ -20,6 +20,7 @@ struct placements;
 struct worker;
 struct request;
 struct share;
+struct fetch_share;
 struct tenant;
 TAILQ_HEAD(share_list, share);
 
@@ -51,5 +52,7 @@ struct tenant_books {
     unsigned n_calls_queued;  /* likewise, in the queue */
     unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
     uint64_t way_made_ns;     /* last time that slow clients had to give up places */
+    struct fetch_share *fetches; /* fetches.c; NULL: none wait or are open */
+    bool has_fetched;            /* egress may have connections of the tenant */
     bool waits_for_clients;   /* the last look found its isolate full of answers, see memory.h */
 };

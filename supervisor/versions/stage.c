@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/router.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/versions/internal.h"
@@ -82,6 +83,7 @@ static void serve(struct tenant *tenant, struct version *next)
     struct version *old = tenant->version;
 
     tenant->version = next;
+    ledger_forget_hosts(tenant);
     callers_changed(tenant->tenants);
     if (next->cordon != old->cordon)
         seclude_follow(tenant);

@@ -74,6 +74,7 @@ void versions_serve_candidate(struct tenant *tenant)
     (void) version_unref(old);
     tenant->load_failures = 0;
     tenant->load_again_ns = 0;
+    ledger_forget_hosts(tenant);
     callers_changed(tenant->tenants);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves a new version");
     (void) versions_renew_limits(tenant); /* they may have changed while it was loading */
