@@ -248,7 +248,10 @@ static int make_ledger(struct skepd *skepd)
         .max_files = skepd->max_files,
     };
 
-    return ledger_new(&options, &skepd->ledger);
+    int r = ledger_new(&options, &skepd->ledger);
+    if (r == 0)
+        ledger_set_egress(skepd->ledger, skepd->egress);
+    return r;
 }
 
 static int make_front(struct skepd *skepd)
@@ -588,10 +591,15 @@ static int run_with_spawner(struct skepd *skepd, const struct arguments *argumen
     return r < 0 ? r : serve(skepd, arguments);
 }
 
-/* The helpers that skepd may have, with the memory of their paths. */
+#define EGRESS_OPTION_DNS "--dns="
+#define EGRESS_OPTION_CA "--ca="
+#define EGRESS_DNS_BYTES 1024 /* addresses and ports of all resolvers */
+
+/* The helpers that skepd may have, with the memory of their paths and arguments. */
 struct programs {
     struct spawner_program rows[PROGRAMS];
     char store[PATH_MAX], egress[PATH_MAX];
+    char dns[EGRESS_DNS_BYTES], ca[PATH_MAX + sizeof EGRESS_OPTION_CA];
 };
 
 static int find_store(const struct skepd *skepd, struct programs *programs)
@@ -608,9 +616,33 @@ static int find_store(const struct skepd *skepd, struct programs *programs)
     return 0;
 }
 
-/* Finds egress. skepd serves without it. */
+/* Writes the arguments that the config asks for. */
+static void write_arguments(const struct egress_config *config, struct programs *programs)
+{
+    const char **arguments = programs->rows[PROGRAM_EGRESS].arguments;
+    size_t size = 0;
+
+    for (unsigned i = 0; i < config->n_dns && size < sizeof programs->dns; i++)
+        size += (size_t) snprintf(programs->dns + size, sizeof programs->dns - size, "%s%s",
+                                  i == 0 ? EGRESS_OPTION_DNS : ",", config->dns[i]);
+    if (config->n_dns > 0)
+        *arguments++ = programs->dns;
+    (void) snprintf(programs->ca, sizeof programs->ca, EGRESS_OPTION_CA "%s",
+                    config->ca ? config->ca : "");
+    if (config->ca)
+        *arguments = programs->ca;
+}
+
+/* Finds egress, as a unit or as a program. skepd serves without it. */
 static void find_egress(struct skepd *skepd, struct programs *programs)
 {
+    const struct egress_config *config = &skepd->config->egress;
+
+    if (config->socket) {
+        programs->rows[PROGRAM_EGRESS].unit_path = config->socket;
+        skepd->has_egress = true;
+        return;
+    }
     int r = arguments_find_program(EGRESS_PROGRAM, programs->egress, sizeof programs->egress);
 
     if (r < 0) {
@@ -622,6 +654,7 @@ static void find_egress(struct skepd *skepd, struct programs *programs)
         .path = programs->egress,
         .folder_fd = -1,
     };
+    write_arguments(config, programs);
     skepd->has_egress = true;
 }
 
@@ -640,7 +673,7 @@ static int run_with_cgroups(struct skepd *skepd, const struct arguments *argumen
     int r = skepd->store ? find_store(skepd, &programs) : 0;
     if (r < 0)
         return r;
-    if (skepd->is_dev && !arguments->probe_only)
+    if (skepd->config->egress.fetch && !arguments->probe_only)
         find_egress(skepd, &programs);
     if (!arguments->probe_only)
         make_cgroups(skepd);
