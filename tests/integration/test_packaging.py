@@ -2,20 +2,26 @@
 """packaging/: tests of the units and the Debian package that need no machine of their own;
 tests/vm installs them in one."""
 
+import http.server
+import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 
 import pytest
 
-from harness import BIN, TOP, script
+from egress_client import Client
+from harness import BIN, TOP, descendants, script, status_of
 
 PACKAGING = TOP / "packaging"
 SERVICE = PACKAGING / "systemd" / "skepd.service"
-EXPOSURE = 15  # tenths
+EGRESS = PACKAGING / "systemd" / "skep-egress.service"
+EGRESS_SOCKET = PACKAGING / "systemd" / "skep-egress.socket"
+EXPOSURE = {SERVICE.name: 15, EGRESS.name: 14}  # tenths
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="no systemd-analyze: package systemd"
 )
@@ -42,27 +48,35 @@ def setting(unit, key):
 
 
 def analyze(unit):
-    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", unit]
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE[unit.name]}", unit]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @needs_systemd
-def test_exposure_of_the_service_is_low():
-    result = analyze(SERVICE)
+@pytest.mark.parametrize("service", [SERVICE, EGRESS], ids=lambda path: path.stem)
+def test_exposure_of_the_service_is_low(service):
+    result = analyze(service)
     assert result.returncode == 0, result.stdout
 
 
 @needs_systemd
-@pytest.mark.parametrize("key", ["CapabilityBoundingSet", "SystemCallFilter", "PrivateNetwork", "User"])
-def test_exposure_is_what_the_unit_says(key, tmp_path):
-    unit = tmp_path / SERVICE.name
-    unit.write_text(re.sub(rf"(?m)^{key}=.*\n", "", SERVICE.read_text()))
+@pytest.mark.parametrize("service, key", [
+    (SERVICE, "CapabilityBoundingSet"), (SERVICE, "SystemCallFilter"), (SERVICE, "PrivateNetwork"), (SERVICE, "User"),
+    (EGRESS, "CapabilityBoundingSet"), (EGRESS, "SystemCallFilter"), (EGRESS, "RestrictNamespaces"), (EGRESS, "User"),
+])  # fmt: skip
+def test_exposure_is_what_the_unit_says(service, key, tmp_path):
+    unit = tmp_path / service.name
+    unit.write_text(re.sub(rf"(?m)^{key}=.*\n", "", service.read_text()))
     assert analyze(unit).returncode != 0
 
 
 @needs_systemd
 def test_units_have_no_errors(tmp_path):
-    programs = {"/usr/sbin/skepd": BIN / "skepd", "/usr/bin/skep": BIN / "skep"}
+    programs = {
+        "/usr/sbin/skepd": BIN / "skepd",
+        "/usr/bin/skep": BIN / "skep",
+        "/usr/libexec/skep/skep-egress": BIN / "skep-egress",
+    }
     for unit in (PACKAGING / "systemd").iterdir():
         text = unit.read_text()
         for path, program in programs.items():
@@ -94,10 +108,10 @@ SET_UP = """socket bind listen socketpair umask chmod fchmod unlink renameat2 fs
     getxattr fgetxattr faccessat faccessat2"""
 
 
-def named_in_policies():
+def named_in_policies(*sources):
     names = set()
-    for source in sorted((TOP / "sandbox-policy").glob("*_*.c")):
-        names |= set(re.findall(r"ALLOW\((\w+)\)", source.read_text()))
+    for source in sources:
+        names |= set(re.findall(r"ALLOW\((\w+)\)", (TOP / "sandbox-policy" / source).read_text()))
     return names
 
 
@@ -120,7 +134,7 @@ def filter_of(unit):
 
 @needs_systemd
 def test_filter_of_the_service_has_all_that_skep_calls():
-    named = named_in_policies()
+    named = named_in_policies(*(TOP / "sandbox-policy").glob("*_*.c"))
     assert {"pivot_root", "epoll_ctl", "memfd_create"} <= named
     named.remove("setrlimit")  # by which glibc means prlimit64
     wanted = named | set(SPAWNER.split()) | set(SET_UP.split())
@@ -133,6 +147,96 @@ def test_filter_of_the_service_has_little_more():
         open_by_handle_at process_vm_readv setns keyctl add_key iopl chroot fsopen move_mount acct
         perf_event_open pidfd_getfd"""
     assert filter_of(SERVICE) & set(refused.split()) == set()
+
+
+# System calls of skep-egress before its filter: the dynamic linker, the kit of helpers, OpenSSL and c-ares at their start.
+EGRESS_SET_UP = """execve brk mmap mprotect arch_prctl set_tid_address set_robust_list rseq prlimit64 openat read pread64
+    newfstatat statfs access getpid getuid geteuid getgid getegid prctl rt_sigaction epoll_create1 eventfd2 timerfd_create capget
+    capset seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self readlink uname sysinfo getsockname"""
+
+
+@needs_systemd
+def test_filter_of_egress_has_all_that_egress_calls():
+    named = named_in_policies("base_syscalls.inc", "egress_syscalls.c")
+    assert {"connect", "sendto", "accept4", "epoll_ctl"} <= named
+    assert (named | set(EGRESS_SET_UP.split())) - filter_of(EGRESS) == set()
+
+
+@needs_systemd
+def test_filter_of_egress_has_little_more():
+    refused = """bind listen ptrace bpf io_uring_setup userfaultfd init_module mount umount2 pivot_root chroot setns
+        keyctl add_key setuid setresuid setgroups process_vm_readv open_by_handle_at perf_event_open pidfd_getfd shmget
+        chown mlock sched_setscheduler"""
+    assert filter_of(EGRESS) & set(refused.split()) == set()
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def calls_of_a_unit(folder, *options):
+    """How fetches of a skep-egress ended that was started as systemd does it, and its system calls, from its first one on."""
+    path, trace = folder / "egress.sock", folder / "trace"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        high = os.dup(listener.fileno())
+    command = ["strace", "-f", "-o", trace, "-e", "signal=none", "sh", "-c",
+               'LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"', BIN / "skep-egress", *options]  # fmt: skip
+    process = subprocess.Popen(command, preexec_fn=lambda: os.dup2(high, 3), pass_fds=[3])
+    os.close(high)
+    channel = socket.socket(socket.AF_UNIX)
+    channel.connect(str(path))
+    client = Client(channel)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        place = f"127.0.0.1:{server.server_address[1]}"
+        failures = [client.fetch(f"{url}/").failure for url in (f"http://{place}", f"https://{place}", "http://name.example:80")]
+        server.shutdown()
+    channel.close()
+    (pid,) = [pid for pid in descendants(process.pid) if status_of(pid)["Name"].strip() == "skep-egress"]
+    os.kill(pid, signal.SIGTERM)
+    process.wait(10)
+    lines = trace.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if "execve(" in line and "skep-egress" in line and "= 0" in line)
+    return failures, [(call[1], line) for line in lines[first:] if (call := re.match(r"\d+ +(\w+)\(", line))]
+
+
+@needs_systemd
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+def test_egress_works_with_what_its_unit_allows(tmp_path):
+    failures, calls = calls_of_a_unit(tmp_path, "--dns=127.0.0.1:9")
+    assert failures == ["NONE", "TLS", "RESOLVER"]
+    allowed = filter_of(EGRESS)
+    assert {line for name, line in calls if name not in allowed and not line.endswith("ENOSYS (Function not implemented)")} == set()
+    families = set(setting(EGRESS, "RestrictAddressFamilies").split())
+    sockets = [line for name, line in calls if name in ("socket", "socketpair") and "= -1" not in line]
+    assert sockets and {re.search(r"AF_\w+", line)[0] for line in sockets} <= families
+
+
+def test_only_skepd_can_reach_egress():
+    user = setting(SERVICE, "User")
+    assert (setting(EGRESS_SOCKET, "SocketUser"), setting(EGRESS_SOCKET, "SocketMode")) == (user, "0600")
+    assert setting(EGRESS, "User") not in (user, "root")
+    # With users of its own, it could not tell skepd's from another one.
+    assert "PrivateUsers" not in dict(settings(EGRESS))
+    wanted = setting(SERVICE, "Wants").split()
+    assert EGRESS_SOCKET.name in wanted and EGRESS_SOCKET.name in " ".join(
+        value for key, value in settings(SERVICE) if key == "After"
+    )
+    for key in ("Requires", "BindsTo", "PartOf"):
+        assert not any("egress" in value for name, value in settings(SERVICE) if name == key), "egress must not end skepd"
+
+
+def test_the_way_out_leaves_skepd_without_a_network():
+    assert setting(SERVICE, "PrivateNetwork") == "yes"
+    assert setting(SERVICE, "RestrictAddressFamilies") == "AF_UNIX"
+    assert setting(SERVICE, "IPAddressDeny") == "any"
 
 
 # ---- user, folders, configuration
@@ -149,6 +253,8 @@ def test_user_and_folders_are_made(tmp_path):
     status = (tmp_path / "var" / "lib" / "skep").stat()
     assert status.st_mode & 0o7777 == 0o700
     assert status.st_uid == int(user[2])
+    other = re.search(r"^skep-egress:.*$", (tmp_path / "etc" / "passwd").read_text(), re.M)[0].split(":")
+    assert other[2] != user[2] and other[3] != user[3] and other[6] == "/usr/sbin/nologin"
 
 
 def test_configuration_has_no_errors_and_opens_no_port():
@@ -190,6 +296,9 @@ WANTED = {
     "usr/bin/skep": 0o755,
     "usr/libexec/skep/skep-worker": 0o755,
     "usr/libexec/skep/skep-store": 0o755,
+    "usr/libexec/skep/skep-egress": 0o755,
+    "usr/lib/systemd/system/skep-egress.service": 0o644,
+    "usr/lib/systemd/system/skep-egress.socket": 0o644,
     "usr/lib/systemd/system/skepd.service": 0o644,
     "usr/lib/systemd/system/skepd.socket": 0o644,
     "usr/lib/systemd/system/skepd-metrics.socket": 0o644,
@@ -220,7 +329,8 @@ def test_package_has_all_files(package):
 
 def test_programs_of_the_package_are_stripped_and_find_each_other(package, tmp_path):
     _, root = package
-    for name in ("usr/sbin/skepd", "usr/bin/skep", "usr/libexec/skep/skep-worker", "usr/libexec/skep/skep-store"):
+    helpers = ["usr/libexec/skep/skep-" + name for name in ("worker", "store", "egress")]
+    for name in ("usr/sbin/skepd", "usr/bin/skep", *helpers):
         sections = run("readelf", "--wide", "--section-headers", root / name)
         assert ".debug_info" not in sections and ".symtab" not in sections
     config = tmp_path / "skepd.yaml"
@@ -255,7 +365,7 @@ UNITS = {path.name for path in (PACKAGING / "systemd").iterdir()}
 def test_every_unit_of_the_package_is_stopped_and_forgotten_with_it():
     for name in ("prerm", "postrm"):
         text = (PACKAGING / "debian" / name).read_text()
-        assert UNITS <= set(re.findall(r"skepd[\w-]*\.\w+", text))
+        assert UNITS <= set(re.findall(r"skep[\w-]*\.\w+", text))
 
 
 def configure(folder, skep):
@@ -278,9 +388,12 @@ def configure(folder, skep):
     return (folder / "calls").read_text(), done.stderr
 
 
-def test_upgrade_that_goes_well_restarts_nothing(tmp_path):
-    calls, told = configure(tmp_path, "exit 0")
-    assert "restart" not in calls and told == ""
+def test_upgrade_that_goes_well_restarts_only_egress(tmp_path):
+    calls, told = configure(tmp_path, f"echo skep $* >>{tmp_path}/calls")
+    assert told == ""
+    assert [line for line in calls.splitlines() if "restart" in line or line == "skep upgrade"] == [
+        "skep upgrade", "deb-systemd-invoke try-restart skep-egress.service",
+    ]  # fmt: skip
     (unmasked,) = re.findall(r"deb-systemd-helper unmask (.*)", calls)
     assert set(unmasked.split()) == UNITS
 
