@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs in a worker, by the rows of its threads on the scoreboard. All of it is a claim of the
- * worker. Supervisor, loop thread.
+ * Requests and loads that run in a worker, by the rows of its threads on the scoreboard. All of it
+ * is a claim of the worker. Supervisor, loop thread.
  */
 #pragma once
 

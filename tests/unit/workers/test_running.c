@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker's threads run, by the rows of a scoreboard that the test writes.
+ * Work of a worker's threads, by the rows of a scoreboard that the test writes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
