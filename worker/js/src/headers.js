@@ -4,7 +4,7 @@
 // "response" forbid nothing: a server has to read and set Cookie, Host, Set-Cookie and the like.
 import {
     ArrayPrototypeSort, ObjectDefineProperty,
-    StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError,
+    StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError,
     Uint8Array, isObject, newList,
 } from "./primordials.js";
 import { mimeLibrary } from "./mime.js";
@@ -39,34 +39,17 @@ export function isToken(string) {
     return string.length > 0;
 }
 
-// Names that code mostly uses, in both ways of writing them, and their lower case: a look in a table is shorter than one at each character.
-// The table is made at first use, out of one text, because an isolate whose code has no use for it shall not have its strings.
-const KNOWN = "Accept Accept-Encoding Accept-Language Access-Control-Allow-Headers Access-Control-Allow-Methods " +
-    "Access-Control-Allow-Origin Authorization Cache-Control Content-Disposition Content-Encoding Content-Language Content-Length " +
-    "Content-Security-Policy Content-Type Cookie ETag Expires Host If-Modified-Since If-None-Match Last-Modified Link Location Origin Range " +
-    "Referer Retry-After Server-Timing Set-Cookie Strict-Transport-Security User-Agent Vary X-Content-Type-Options X-Forwarded-For " +
-    "X-Frame-Options X-Request-Id ";
-const KNOWN_MAX = 32;
-let known;
-
-function makeKnown() {
-    const table = { __proto__: null };
-    for (let at = 0; at < KNOWN.length;) {
-        const end = StringPrototypeIndexOf(KNOWN, " ", at);
-        const name = StringPrototypeSlice(KNOWN, at, end);
-        const lower = StringPrototypeToLowerCase(name);
-        table[name] = lower;
-        table[lower] = lower;
-        at = end + 1;
-    }
-    return table;
-}
+// Names that code has used, in its way of writing them, and their lower case: a look in a table is shorter than one at each character.
+const seen = { __proto__: null };
+const SEEN_MAX = 64;
+const SEEN_LENGTH_MAX = 32;
+let nSeen = 0;
 
 // Returns the name in lower case. Throws TypeError if it is not a header name.
 function normalizeName(name) {
-    const lower = name.length <= KNOWN_MAX ? (known ??= makeKnown())[name] : undefined;
-    if (lower !== undefined) {
-        return lower;
+    const known = name.length <= SEEN_LENGTH_MAX ? seen[name] : undefined;
+    if (known !== undefined) {
+        return known;
     }
     let isUpper = false;
     for (let i = 0; i < name.length; i++) {
@@ -79,7 +62,12 @@ function normalizeName(name) {
     if (name.length === 0) {
         throw new TypeError("Headers: the header name is empty.");
     }
-    return isUpper ? StringPrototypeToLowerCase(name) : name;
+    const lower = isUpper ? StringPrototypeToLowerCase(name) : name;
+    if (name.length <= SEEN_LENGTH_MAX && nSeen < SEEN_MAX) {
+        nSeen++;
+        seen[name] = lower;
+    }
+    return lower;
 }
 
 const isSpace = (code) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
