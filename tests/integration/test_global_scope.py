@@ -125,7 +125,7 @@ ORDER = SLEEP + script("""
     const stop = ["x", "y", "z"].map((name) => setInterval(() => ticks.push(name), 3));
     const gone = setTimeout(() => order.push("gone"), 2);
     clearTimeout(gone);
-    await sleep(30);
+    do await sleep(30); while (ticks.length < 6); // a busy machine lets intervals pass
     stop.forEach(clearInterval);
     return Response.json([order, ticks.slice(0, 6)]);
 """)
