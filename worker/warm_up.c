@@ -26,6 +26,7 @@ static const char source[] =
     "    const form = new FormData();\n"
     "    form.append('a', new File([new DOMException('b').code], 'c'));\n"
     "    await new Response(form).formData();\n"
+    "    await fetch('http://a/').catch(() => {});\n"
     "    const url = new URL(request.url);\n"
     "    return new Response(url.pathname + url.searchParams.get('q'), { headers: { a: 'b' } });\n"
     "} };\n";
@@ -120,6 +121,14 @@ static void on_woken(void *host, uint64_t request)
     (void) request;
 }
 
+static int64_t on_call(void *host, uint64_t request, const struct isolate_call *call)
+{
+    (void) host;
+    (void) request;
+    (void) call;
+    return -ENOENT;
+}
+
 static const struct isolate_host ops = {
     .log = on_log,
     .respond = on_respond,
@@ -129,6 +138,7 @@ static const struct isolate_host ops = {
     .set_timer = on_set_timer,
     .keep_timer = on_keep_timer,
     .clear_timer = on_clear_timer,
+    .call = on_call,
     .woken = on_woken,
 };
 

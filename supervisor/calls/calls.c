@@ -453,10 +453,6 @@ static int open_call(struct caller *caller, const struct binding *binding,
         fail_for_bytes(call);
         return 0;
     }
-    if (!call->kind) {
-        call_fail(call, false, "there is no way to the outside yet");
-        return 0;
-    }
     int r = call->kind->open(call, head);
     if (r < 0)
         call_fail(call, false, "overloaded: no memory for the call");

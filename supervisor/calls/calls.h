@@ -93,11 +93,10 @@ struct call_budget;
 /* The calls of an attempt. Embedded in its owner; all zero is right for a new one. */
 struct caller {
     const struct caller_ops *ops;
-    const struct call_kind *const
-        *kinds;                      /* index: enum binding_kind; NULL: calls of the kind fail */
-    const struct manifest *manifest; /* borrowed: of the version, has the bindings */
-    const struct limits *limits;     /* borrowed: of the version */
-    struct call_budget *budget;      /* counted; NULL before the first call of a root */
+    const struct call_kind *const *kinds; /* index: enum binding_kind */
+    const struct manifest *manifest;      /* borrowed: of the version, has the bindings */
+    const struct limits *limits;          /* borrowed: of the version */
+    struct call_budget *budget;           /* counted; NULL before the first call of a root */
     struct call_list calls;
     unsigned n_calls;  /* open ones */
     uint32_t last_id;  /* number of the attempt's last call */

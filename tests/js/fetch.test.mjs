@@ -24,14 +24,11 @@ test("data: URLs are fetched", () => {
 });
 
 test("what cannot be fetched says so", () => {
-    const [http, ...others] = evaluate(`${failing} return [
-        await failing(() => fetch("http://a.test/x")), await failing(() => fetch("data:x")), await failing(() => fetch("ftp://a/")),
+    assert.deepEqual(evaluate(`${failing} return [
+        await failing(() => fetch("data:x")), await failing(() => fetch("ftp://a/")),
         await failing(() => fetch("blob:null/1")), await failing(() => fetch()), await failing(() => fetch("/x")),
         await failing(() => fetch("data:,x", { signal: AbortSignal.abort(new RangeError("stop")) })),
-        await failing(() => { const c = new AbortController(); const p = fetch("data:,x", { signal: c.signal }); c.abort(); return p; })];`);
-    assert.equal(http, "TypeError: fetch failed: http://a.test/x: there is no way to the outside yet; " +
-        "tenants call each other by bindings (env.NAME.fetch)");
-    assert.deepEqual(others, [
+        await failing(() => { const c = new AbortController(); const p = fetch("data:,x", { signal: c.signal }); c.abort(); return p; })];`), [
         "TypeError: fetch failed: data:x: the data: URL is malformed", "TypeError: fetch failed: ftp://a/: the scheme ftp cannot be fetched",
         "TypeError: fetch failed: blob:null/1: there is no such object URL", "TypeError: fetch: 1 argument required, but only 0 present.",
         "TypeError: Request: '/x' is not a valid URL.", "RangeError: stop", "AbortError: This operation was aborted",

@@ -35,6 +35,7 @@ const parts = new Map(partTexts.map((text) => {
 }));
 const bundle = new vm.Script(bundleText, { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
+const CALL_WINDOW = 64 * 1024;
 const encodings = ["utf-8", "utf-16le", "utf-16be"]; // by their numbers, those that a test has named
 const URL_COMPONENTS = ["protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash"];
 
@@ -70,6 +71,7 @@ export class Host {
     sent = new Map(); // request id to {status, headers, chunks, ended, outcome, message}
     consumed = new Map(); // request id to bytes
     timers = new Map(); // timer id to {request, delay, repeat}
+    calls = []; // {request, id, binding, method, url, headers, chunks, ended, credit, consumed, cancelled, over}, by their number less 1
     credit = WINDOW;
     maxTimers = 1000;
     place = ""; // the result of locate()
@@ -169,6 +171,36 @@ export class Host {
             consumeBody: (request, bytes) => {
                 gone(request);
                 this.consumed.set(request, (this.consumed.get(request) ?? 0) + bytes);
+            },
+            call: (request, binding, method, url, headers, body, end) => {
+                gone(request);
+                this.#expect(Array.isArray(headers) && headers.length % 2 === 0, "flat headers");
+                const first = toBytes(body);
+                this.#expect(first.length <= CALL_WINDOW, "a first part within the window");
+                const id = this.calls.length + 1;
+                this.calls.push({ request, id, binding, method, url, headers: Array.prototype.slice.call(headers), chunks: [first],
+                    ended: end, credit: CALL_WINDOW - first.length, consumed: 0, cancelled: false, over: false });
+                return id;
+            },
+            sendCall: (request, id, data, end) => {
+                gone(request);
+                const call = this.calls[id - 1];
+                const bytes = toBytes(data);
+                this.#expect(!call.over && !call.ended, "a body of an open call");
+                this.#expect(bytes.length <= call.credit, "more than the credit");
+                call.credit -= bytes.length;
+                call.chunks.push(bytes);
+                call.ended = end;
+                return call.credit;
+            },
+            consumeCall: (request, id, bytes) => {
+                gone(request);
+                this.#expect(!this.calls[id - 1].over, "credit of an open call");
+                this.calls[id - 1].consumed += bytes;
+            },
+            cancelCall: (request, id) => {
+                this.#expect(!this.calls[id - 1].over, "an open call");
+                this.calls[id - 1].cancelled = this.calls[id - 1].over = true;
             },
             done: (request, outcome, message) => {
                 const record = gone(request);
@@ -422,10 +454,10 @@ export class Host {
     }
 
     // code: the text of the default export, an expression
-    boot(code, env = {}) {
+    boot(code, env = {}, bindings = []) {
         this.#running = 0;
         const exported = vm.runInContext(`(${code})`, this.context);
-        this.#enter(0, "boot", exported, env);
+        this.#enter(0, "boot", exported, env, this.#makeArray(bindings));
         return this;
     }
 
@@ -481,6 +513,29 @@ export class Host {
         this.sent.get(id).cancelled = true;
         this.#forgetTimers(id);
         this.#enter(id, "onCancel", id, reason);
+    }
+
+    // Answers a call; the oldest one that is open, if none is named.
+    answer({ call = this.calls.find((one) => !one.over && !one.answered), status = 200, headers = [], body, end = true } = {}) {
+        call.answered = true;
+        call.over = end;
+        this.#enter(call.request, "onCallHead", call.request, call.id, status, packHead(headers),
+            body === undefined ? undefined : this.bytes(body), end);
+    }
+
+    onCallBody(call, data, end) {
+        call.over = end;
+        this.#enter(call.request, "onCallBody", call.request, call.id, data === undefined ? undefined : this.bytes(data), end);
+    }
+
+    onCallCredit(call, credit) {
+        call.credit = credit;
+        this.#enter(call.request, "onCallCredit", call.request, call.id, credit);
+    }
+
+    onCallFailed(call, isLimit, message) {
+        call.over = true;
+        this.#enter(call.request, "onCallFailed", call.request, call.id, isLimit, message);
     }
 
     forget(id) {

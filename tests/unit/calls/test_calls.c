@@ -262,20 +262,6 @@ static void test_fetch_is_a_call_by_no_binding_of_the_manifest(void **state)
     end(attempt);
 }
 
-static void test_call_of_a_kind_that_is_not_there_fails(void **state)
-{
-    static const struct call_kind *const no_kinds[BINDING_KINDS] = { NULL };
-    struct attempt *attempt = begin();
-
-    (void) state;
-    attempt->caller.kinds = no_kinds;
-    assert_int_equal(say_call(attempt, 1, CALL_FETCH_BINDING, 0, true), 0);
-    assert_int_equal(attempt->n_failures, 1);
-    assert_int_equal(attempt->n_limits, 0);
-    assert_int_equal(attempt->caller.n_calls, 0);
-    end(attempt);
-}
-
 static void test_frames_for_calls_that_were_never_made_are_a_breach(void **state)
 {
     struct attempt *attempt = begin();
@@ -710,7 +696,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_number_binding_and_size_of_a_call_are_checked, setup),
         cmocka_unit_test_setup(test_fetch_is_a_call_by_no_binding_of_the_manifest, setup),
-        cmocka_unit_test_setup(test_call_of_a_kind_that_is_not_there_fails, setup),
         cmocka_unit_test_setup(test_frames_for_calls_that_were_never_made_are_a_breach, setup),
         cmocka_unit_test_setup(test_frames_that_have_crossed_the_end_are_passed_over, setup),
         cmocka_unit_test_setup(test_body_keeps_to_its_window, setup),

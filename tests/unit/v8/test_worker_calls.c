@@ -262,9 +262,105 @@ static void test_module_code_cannot_call(void **state)
     unload(1);
 }
 
+static void test_fetch_is_a_call_by_no_binding(void **state)
+{
+    (void) state;
+    load_caller(UINT32_MAX, HANDLER("const answer = await fetch('http://b.test:8080/x?y#z');\n"
+                                    "return new Response(answer.url);\n"));
+    send_request(1, 1, "/");
+    assert_string_equal(await_frame(CALL, 1)->text, "http b.test 8080 /x?y");
+    answer(1, 1, "", true);
+    assert_string_equal(await_frame(HEAD, 1)->text, "http://b.test:8080/x?y");
+    unload(1);
+}
+
+/* Answers a call of fetch() with bytes under a Content-Encoding, in parts of that size. */
+static void answer_encoded(uint64_t request, const char *coding, ProtobufCBinaryData bytes,
+                           size_t part)
+{
+    Skep__Worker__CallHead head = SKEP__WORKER__CALL_HEAD__INIT;
+    const char *const fields[] = { "Content-Encoding", coding };
+    uint8_t packed[128];
+
+    head.request = request;
+    head.id = 1;
+    head.status = 200;
+    head.head.data = packed;
+    head.head.len = pack_head(packed, 2, fields);
+    send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD, &head);
+    for (size_t at = 0; at < bytes.len || at == 0; at += part) {
+        Skep__Worker__CallBody body = SKEP__WORKER__CALL_BODY__INIT;
+        body.request = request;
+        body.id = 1;
+        body.data.data = bytes.data + at;
+        body.data.len = bytes.len - at < part ? bytes.len - at : part;
+        body.end = at + part >= bytes.len;
+        send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_CALL_BODY, &body);
+    }
+}
+
+#define GZIP_HELLO                                                                             \
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05" \
+    "\x00\x00\x00"
+#define ZSTD_HELLO "\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello"
+#define BYTES(text)                                                     \
+    {                                                                   \
+        .data = (uint8_t *) (uintptr_t) (text), .len = sizeof(text) - 1 \
+    }
+
+static void test_encoded_answers_are_decoded(void **state)
+{
+    static const struct {
+        const char *coding;
+        ProtobufCBinaryData bytes;
+        const char *text;
+    } rows[] = {
+        { "gzip", BYTES(GZIP_HELLO), "hello" },
+        { "x-gzip", BYTES(GZIP_HELLO GZIP_HELLO), "hellohello" },
+        { "gzip", BYTES(GZIP_HELLO "rest"), "hello" },
+        { "gzip", BYTES(""), "" },
+        { "br", BYTES("\x0b\x02\x80hello\x03"), "hello" },
+        { "zstd", BYTES(ZSTD_HELLO), "hello" },
+        { "zstd", BYTES(ZSTD_HELLO ZSTD_HELLO), "hellohello" },
+        { "deflate", BYTES("\x78\x9c\xcb\x48\xcd\xc9\xc9\x07\x00\x06\x2c\x02\x15"), "hello" },
+        { "deflate", BYTES("\xcb\x48\xcd\xc9\xc9\x07\x00"), "hello" },
+        { "gzip, br", BYTES("\x0b\x0c\x80" GZIP_HELLO "\x03"), "hello" },
+        { "sdch", BYTES("hello"), "hello" },
+        { "gzip", BYTES("hello"), "TypeError: not encoded" },
+        { "gzip", BYTES("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48"), "TypeError: early" },
+        { "br", BYTES("\x0b\x02\x80he"), "TypeError: early" },
+    };
+    uint64_t id = 0;
+
+    (void) state;
+    load_caller(
+        UINT32_MAX,
+        HANDLER("try {\n"
+                "    const answer = await fetch('http://b/');\n"
+                "    let text = '';\n"
+                "    if (path === '/text') text = await answer.text();\n"
+                "    else for await (const chunk of answer.body)\n"
+                "        text += new TextDecoder().decode(chunk);\n"
+                "    return new Response(text);\n"
+                "} catch (e) {\n"
+                "    return new Response(`${e.name}: ${/not encoded|early/.exec(e.message)}`);\n"
+                "}\n"));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (unsigned way = 0; way < 4; way++) {
+            world->n_frames = 0;
+            send_request(1, ++id, way % 2 == 0 ? "/text" : "/stream");
+            (void) await_frame(CALL, id);
+            answer_encoded(id, rows[i].coding, rows[i].bytes, way < 2 ? 1000 : 1);
+            assert_string_equal(await_frame(HEAD, id)->text, rows[i].text);
+        }
+    unload(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_fetch_is_a_call_by_no_binding),
+        TEST(test_encoded_answers_are_decoded),
         TEST(test_fetch_is_a_call_and_its_answer_a_response),
         TEST(test_body_waits_for_credit),
         TEST(test_credit_is_given_for_what_was_read),

@@ -1,131 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fetch() (Fetch standard). There is no way to the outside yet: data: and blob: URLs work, all others are refused.
-import {
-    Number, PromisePrototypeThen, PromiseReject, PromiseResolve, Promise, RegExpPrototypeExec, StringPrototypeIndexOf,
-    StringPrototypeSlice, TypeError, TypedArrayPrototypeGetByteLength, newList,
-} from "./primordials.js";
-import { abortReason, isAborted } from "./abort.js";
-import { blobBytes, blobType } from "./blob.js";
-import { Body, cancelBody } from "./body.js";
-import { viewBytes } from "./bytes.js";
-import { listAppend, listGet } from "./headers.js";
-import { mimeLibrary } from "./mime.js";
-import {
-    Request, requestBody, requestList, requestMethod, requestObject, requestSignal, requestUrl,
-} from "./request.js";
-import { createFetched } from "./response.js";
+// fetch() (Fetch standard), and the folder with its code and that of bindings, which is evaluated with the first call of either.
+import { load } from "lazy:./fetch/main.js";
+import { firstUse } from "./first_use.js";
+import { Promise } from "./primordials.js";
+import { Request } from "./request.js";
 import { requireArguments } from "./webidl.js";
 
-const failed = (url, why) => new TypeError(`fetch failed: ${StringPrototypeSlice(url, 0, 200)}: ${why}`);
+let library;
 
-// Returns [from, end] of a "Range: bytes=" that a body of that size has; undefined without such a field. Throws TypeError.
-function rangeOf(url, list, size) {
-    const field = listGet(list, "range");
-    if (field === null) {
-        return undefined;
-    }
-    const found = RegExpPrototypeExec(/^bytes[ \t]*=[ \t]*([0-9]*)[ \t]*-[ \t]*([0-9]*)$/, field);
-    if (found === null || found[1] === "" && found[2] === "") {
-        throw failed(url, "the Range header is malformed");
-    }
-    let from = Number(found[1]);
-    let end = found[2] === "" ? size : Number(found[2]) + 1;
-    if (found[1] === "") {
-        from = size < Number(found[2]) ? 0 : size - Number(found[2]);
-        end = size;
-    }
-    end = end < size ? end : size;
-    if (from >= end) {
-        throw failed(url, "the Range header is outside the Blob");
-    }
-    return [from, end];
-}
-
-function fetchBlob(request, url) {
-    const object = requestObject(request);
-    if (requestMethod(request) !== "GET") {
-        throw failed(url, "a blob: URL can only be got with GET");
-    }
-    if (object === undefined) {
-        throw failed(url, "there is no such object URL");
-    }
-    const bytes = blobBytes(object);
-    const size = TypedArrayPrototypeGetByteLength(bytes);
-    const range = rangeOf(url, requestList(request), size);
-    const list = newList();
-    const length = range === undefined ? size : range[1] - range[0];
-    listAppend(list, "content-length", `${length}`);
-    listAppend(list, "content-type", blobType(object));
-    if (range === undefined) {
-        return createFetched(url, 200, "OK", list, new Body(bytes, undefined, undefined));
-    }
-    listAppend(list, "content-range", `bytes ${range[0]}-${range[1] - 1}/${size}`);
-    return createFetched(url, 206, "Partial Content", list,
-        new Body(viewBytes(bytes, range[0], range[1]), undefined, undefined));
-}
-
-function fetchData(request, url) {
-    const data = mimeLibrary().parseDataUrl(url);
-    if (data === undefined) {
-        throw failed(url, "the data: URL is malformed");
-    }
-    const list = newList();
-    listAppend(list, "content-type", data.type);
-    const body = requestMethod(request) === "HEAD" ? null : new Body(data.bytes, undefined, undefined);
-    return createFetched(url, 200, "OK", list, body);
-}
-
-function answer(request) {
-    const whole = requestUrl(request);
-    const hash = StringPrototypeIndexOf(whole, "#");
-    const url = hash === -1 ? whole : StringPrototypeSlice(whole, 0, hash);
-    const scheme = StringPrototypeSlice(url, 0, StringPrototypeIndexOf(url, ":"));
-    if (scheme === "data") {
-        return fetchData(request, url);
-    }
-    if (scheme === "blob") {
-        return fetchBlob(request, url);
-    }
-    if (scheme === "http" || scheme === "https") {
-        throw failed(url, "there is no way to the outside yet; tenants call each other by bindings (env.NAME.fetch)");
-    }
-    throw failed(url, scheme === "file" ?
-        'import the file instead: import bytes from "./file" with { type: "bytes" }' : `the scheme ${scheme} cannot be fetched`);
-}
-
-const resolved = PromiseResolve();
+// Returns the functions that fetch/main.js names.
+export const fetchLibrary = () => (library ??= firstUse(load));
 
 export const fetchFunctions = {
     fetch(input, init = undefined) {
-        let request;
-        try {
-            requireArguments(arguments.length, 1, "fetch");
-            request = new Request(input, init);
-        } catch (error) {
-            return PromiseReject(error);
-        }
-        const signal = requestSignal(request);
-        const abortedBy = () => {
-            const reason = abortReason(signal);
-            cancelBody(requestBody(request), reason);
-            return reason;
-        };
-        if (signal !== undefined && isAborted(signal)) {
-            return PromiseReject(abortedBy());
-        }
         return new Promise((resolve, reject) => {
-            PromisePrototypeThen(resolved, () => {
-                if (signal !== undefined && isAborted(signal)) {
-                    reject(abortedBy());
-                    return;
-                }
-                try {
-                    resolve(answer(request));
-                } catch (error) {
-                    reject(error);
-                }
-            });
+            requireArguments(arguments.length, 1, "fetch");
+            fetchLibrary().fetchRequest(new Request(input, init), resolve, reject);
         });
     },
 };

@@ -86,6 +86,7 @@ export let requestMethod;
 export let requestUrl;
 // requestObject is the Blob that a blob: URL stood for when the request was made.
 export let requestObject;
+export let requestSettings;
 // requestSignal is undefined if no signal was given or asked for.
 export let requestSignal;
 export let createIncoming;
@@ -341,6 +342,7 @@ export class Request {
         requestMethod = (request) => request.#state.method;
         requestUrl = (request) => request.#state.getUrl();
         requestObject = (request) => request.#state.object;
+        requestSettings = (request) => request.#state.settings;
         requestSignal = (request) => request.#state.signal;
         createIncoming = (method, url, head, body) => new Request(internal, new RequestState(method, url, head, body));
         abortRequest = (request, reason) => {

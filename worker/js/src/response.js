@@ -216,12 +216,13 @@ export class Response {
             state.url = url;
             return new Response(internal, state);
         };
-        createFetched = (url, status, statusText, list, body) => {
+        createFetched = (url, status, statusText, list, body, redirected = false) => {
             const state = new ResponseState(body, list);
             state.status = status;
             state.statusText = statusText;
             state.immutable = true;
             state.type = "basic";
+            state.redirected = redirected;
             state.url = url;
             return new Response(internal, state);
         };
