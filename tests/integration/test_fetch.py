@@ -178,6 +178,18 @@ def test_bodies_stream_both_ways(serve):
         assert told(skepd.get("a")) == [["pong"] * 3, True]
 
 
+def test_a_stream_has_the_length_that_it_announces(serve, upstream):
+    stream = "{ method: 'PUT', duplex: 'half', headers: { 'content-length': '%d' }, body: new Response('abcde').body }"
+    skepd = serve({"a": fetching(
+        f"return Response.json([(await fetch('{upstream.url}/', {stream % 5})).status, await failing(() => fetch('{upstream.url}/', {stream % 4})),"
+        f"    await failing(() => fetch('{upstream.url}/', {stream % 6}))]);")})
+    status, short, long = told(skepd.get("a"))
+    assert status == 200
+    assert [(headers.get("content-length"), headers.get("transfer-encoding"), body) for _, _, headers, body in upstream.take()][:1] == [("5", None, b"abcde")]
+    for text in (short, long):
+        assert text.startswith(f"TypeError: fetch failed: {upstream.url}/: ") and "Content-Length" in text, text
+
+
 def test_a_server_waits_for_a_reader_that_is_slow(serve):
     sent, release = [], threading.Event()
 

@@ -313,6 +313,11 @@ test("failures of skepd are TypeErrors with its words, limits are QuotaExceededE
     const limit = run(`return failing(() => fetch("https://a.test/x"));`);
     limit.host.onCallFailed(limit.host.calls[0], true, "sub_limit: a request may make 1 calls (subrequests)");
     assert.equal(limit.value(), "QuotaExceededError: sub_limit: a request may make 1 calls (subrequests)");
+    const hop = run(`return failing(() => fetch("https://a.test/x"));`);
+    hop.host.answer({ status: 302, headers: ["location", "https://b.test/"], end: false });
+    hop.host.onCallFailed(hop.host.calls[0], false, "the answer broke off");
+    assert.equal(hop.value(), "TypeError: fetch failed: https://a.test/x: the answer broke off");
+    assert.equal(hop.host.calls.length, 1);
     const late = run(`const r = await fetch("https://a.test/x"); return failing(() => r.text());`);
     late.host.answer({ body: "half", end: false });
     late.host.onCallFailed(late.host.calls[0], false, "the answer broke off");

@@ -78,8 +78,7 @@ class Asker {
             if (location === undefined) {
                 this.deliver(exchange, status, list);
             } else {
-                this.prepareHop(status, location);
-                this.follow(exchange);
+                this.follow(exchange, this.prepareHop(status, location));
             }
         } catch (error) {
             cancel(exchange, error);
@@ -87,7 +86,7 @@ class Asker {
         }
     }
 
-    // Makes of this the request of the next hop.
+    // Makes of this the request of the next hop, but for the URL, which it returns.
     prepareHop(status, location) {
         if (this.redirect === "error") {
             throw failed(this.url, `it redirects, and redirect is "error"`);
@@ -109,14 +108,15 @@ class Asker {
             this.list = crossHeaders(this.list);
         }
         checkPort(target);
-        this.url = target;
         this.hops++;
+        return target;
     }
 
     // Opens the next hop when the rest of the answer has come.
-    follow(exchange) {
+    follow(exchange, target) {
         const next = () => {
             try {
+                this.url = target;
                 this.open();
             } catch (error) {
                 this.reject(error);
