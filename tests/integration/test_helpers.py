@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A helper of skepd (spawner, store) that dies or stands still: skepd keeps serving, says so, and starts another
+"""A helper of skepd (spawner, store, egress) that dies or stands still: skepd keeps serving, says so, and starts another
 without losing a request."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -289,4 +291,77 @@ def test_state_folder_is_of_one_skepd_also_after_an_upgrade(upgradable, tmp_path
     os.kill(lost[0], signal.SIGKILL)  # the lock is skepd's, not the store's
     assert "is in use by another skepd" in start_beside(skepd, tmp_path)
     wait_replaced(skepd, "store", stores_of, lost)
+    assert skepd.get("a").text == "hello"
+
+
+# ---- egress
+
+
+def egress_of(skepd):
+    below = [p for p in descendants(skepd.pid) if is_alive(p)]
+    return [p for p in below if status_of(p)["Name"].strip() == "skep-egress"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_egress_that_is_lost_is_named_and_replaced_while_skepd_serves(upgradable, port, end):
+    skepd = upgradable(egress={}, metrics={"listen": f"127.0.0.1:{port}"})
+    wait_for(lambda: helpers_of(skepd).get("egress") == "ok", "egress to be ready")
+    lost = egress_of(skepd)
+    assert len(lost) == 1
+    with Load(skepd.address, "a.test", answer=b"hello") as load:
+        load.more(20)
+        os.kill(lost[0], end)
+        wait_replaced(skepd, "egress", egress_of, lost)
+        load.more(20)
+    load.check()
+    assert ("helper egress is silent: " in skepd.log()) == (end == signal.SIGSTOP)
+    assert "helper egress is restarting: " in skepd.log() and "helper egress is ok again" in skepd.log()
+    assert scrape(port).get("skep_helper_losses_total", helper="egress") == 1
+
+
+def test_upgrade_brings_an_egress_of_its_own(upgradable):
+    skepd = upgradable(egress={})
+    wait_for(lambda: helpers_of(skepd).get("egress") == "ok", "egress to be ready")
+    old, before = skepd.pid, egress_of(skepd)
+    skepd.upgrade()
+    wait_for(lambda: helpers_of(skepd).get("egress") == "ok", "the new egress to be ready")
+    skepd.wait_gone(old)
+    assert not is_alive(before[0]) and len(egress_of(skepd)) == 1
+
+
+def test_skepd_without_egress_in_its_config_has_none(upgradable):
+    skepd = upgradable()
+    assert "egress" not in helpers_of(skepd) and egress_of(skepd) == []
+
+
+@contextlib.contextmanager
+def egress_unit(listener):
+    """Runs skep-egress as the service manager does, with the listening socket as descriptor 3."""
+    unit = subprocess.Popen(
+        ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"', BIN / "skep-egress"], stdin=subprocess.DEVNULL,
+        pass_fds=[3], preexec_fn=lambda: os.dup2(listener.fileno(), 3))
+    try:
+        yield unit
+    finally:
+        unit.kill()
+        unit.wait()
+
+
+def test_unit_of_egress_is_reached_whenever_it_is_there(upgradable, tmp_path, port):
+    path = str(tmp_path / "egress.sock")
+    skepd = upgradable(egress={"socket": path}, metrics={"listen": f"127.0.0.1:{port}"})
+    wait_for(lambda: helpers_of(skepd).get("egress", "").startswith("restarting"), "the loss to be said")
+    check_said(skepd, port, "egress", "restarting", "systemctl status skep-egress")
+    assert skepd.get("a").text == "hello" and egress_of(skepd) == []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(8)
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            with egress_unit(listener) as unit:
+                wait_for(lambda: helpers_of(skepd)["egress"] == "ok", "the unit to be reached", timeout=60)
+                unit.send_signal(end)
+                unit.wait()
+                wait_for(lambda: helpers_of(skepd)["egress"] != "ok", "the loss to be said")
+        with egress_unit(listener):
+            wait_for(lambda: helpers_of(skepd)["egress"] == "ok", "the unit to be reached", timeout=60)
     assert skepd.get("a").text == "hello"

@@ -25,6 +25,7 @@ class Upgradable(Skepd):
         self.program = self.folder / "skepd"
         shutil.copy(SKEPD, self.program)
         shutil.copy(SKEPD.parent / "skep-store", self.folder)
+        shutil.copy(SKEPD.parent / "skep-egress", self.folder)
         shutil.copy(self.worker_program, self.folder / "skep-worker")
         self.worker_program = self.folder / "skep-worker"
         self.all_pids = []
