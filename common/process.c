@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 
 #define FLAG_EXITING 0x4U /* PF_EXITING of include/linux/sched.h */
 
@@ -70,4 +71,17 @@ bool process_is_runnable(int stat_fd)
     const char *rest = read_stat(stat_fd, data, sizeof data);
 
     return rest && sscanf(rest, ") %c", &state) == 1 && (state == 'R' || state == 'D');
+}
+
+uint64_t process_cpu_ns(int stat_fd)
+{
+    char data[512];
+    unsigned long user = 0, system = 0;
+    const char *rest = read_stat(stat_fd, data, sizeof data);
+
+    /* utime and stime are the 14th and the 15th field, state the third: proc_pid_stat(5). */
+    if (!rest ||
+        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+        return 0;
+    return (uint64_t) (user + system) * NSEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum process_state {
@@ -26,3 +27,6 @@ enum process_state process_state(int stat_fd);
 /* Returns whether its first thread would go on if the host let it: it runs, waits for a processor, or for a
  * disk. */
 bool process_is_runnable(int stat_fd);
+
+/* Returns the CPU time that the process has used so far, in steps of a clock tick; 0 if that cannot be read. */
+uint64_t process_cpu_ns(int stat_fd);

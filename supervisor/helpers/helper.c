@@ -30,11 +30,13 @@
 #define STOPPED_LOOKS 10 /* likewise, until the process is ended */
 #define SILENT_NS (30 * NSEC_PER_SEC)
 /* Streams: how long a helper is quiet until it is pinged, and then until that is logged and until it is ended; on a
- * busy host it may wait for a processor or a disk as long as skepd waits for it. */
+ * busy host it may wait for a processor or a disk as long as skepd waits for it, unless it has had the CPU time of a loop
+ * that hangs. */
 #define QUIET_NS (2 * NSEC_PER_SEC)
 #define UNANSWERED_SAID_NS (5 * NSEC_PER_SEC)
 #define UNANSWERED_NS (15 * NSEC_PER_SEC)
 #define UNANSWERED_MOST_NS (60 * NSEC_PER_SEC)
+#define HANGS_CPU_NS (5 * NSEC_PER_SEC)
 #define STREAM_FREE_TIMEOUT_MS 1000
 #define STREAM_FRAMES_PER_TURN 256
 #define TEXT_MAX 512
@@ -68,7 +70,8 @@ struct helper {
     uint64_t
         progress_ns;   /* time since when requests have had no answer; streams: of the last frame */
     uint64_t n_frames; /* streams: frames that had come by progress_ns */
-    uint64_t pinged_ns; /* streams: when it was pinged after that; 0: it was not */
+    uint64_t pinged_ns;     /* streams: when it was pinged after that; 0: it was not */
+    uint64_t pinged_cpu_ns; /* streams: CPU time that it had used by then */
     bool is_silent;
     bool was_ready; /* at least once */
     struct backoff backoff;
@@ -411,17 +414,22 @@ static uint64_t ping(struct helper *helper)
     }
     if (helper->pinged_ns == 0 && now - helper->progress_ns >= QUIET_NS) {
         helper->pinged_ns = now;
+        helper->pinged_cpu_ns = process_cpu_ns(helper->process.stat_fd);
         (void) channel_send(helper->channel,
                             helper->options.ping); /* no answer comes if it fails */
     }
     return helper->pinged_ns == 0 ? 0 : now - helper->pinged_ns;
 }
 
-/* Returns whether a helper of streams does nothing. A unit's state is not known. */
+/* Returns whether a helper of streams does nothing, or the same for ever. A unit's state is not known. */
 static bool stands_still(const struct helper *helper, uint64_t unanswered_ns)
 {
-    return unanswered_ns > UNANSWERED_MOST_NS ||
-           (unanswered_ns > UNANSWERED_NS && !process_is_runnable(helper->process.stat_fd));
+    const int stat_fd = helper->process.stat_fd;
+
+    if (unanswered_ns <= UNANSWERED_NS)
+        return false;
+    return unanswered_ns > UNANSWERED_MOST_NS || !process_is_runnable(stat_fd) ||
+           process_cpu_ns(stat_fd) - helper->pinged_cpu_ns > HANGS_CPU_NS;
 }
 
 /* Watches the helper. */

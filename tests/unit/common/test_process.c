@@ -71,6 +71,19 @@ static void test_process_is_runnable_if_it_would_go_on(void **state)
     assert_false(process_is_runnable(-1));
 }
 
+static void test_cpu_time_grows_while_a_process_runs(void **state)
+{
+    _cleanup_fd_ int fd = -1;
+
+    (void) state;
+    assert_int_equal(process_open(getpid(), &fd), 0);
+    const uint64_t before = process_cpu_ns(fd);
+    while (process_cpu_ns(fd) < before + 30000000) /* some clock ticks */
+        ;
+    assert_true(process_cpu_ns(fd) < before + UINT64_C(60000000000));
+    assert_int_equal(process_cpu_ns(-1), 0);
+}
+
 static void test_process_that_is_not_there_cannot_be_opened(void **state)
 {
     int unset = -1;
@@ -89,6 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states_of_one_process_are_seen_as_they_come),
         cmocka_unit_test(test_process_is_runnable_if_it_would_go_on),
+        cmocka_unit_test(test_cpu_time_grows_while_a_process_runs),
         cmocka_unit_test(test_process_that_is_not_there_cannot_be_opened),
     };
 

@@ -70,8 +70,16 @@ void __wrap_spawner_forget(struct spawner *spawner, const void *owner)
 /* ---- the kernel */
 
 static bool is_runnable; /* egress waits for a processor, or runs */
+static uint64_t cpu_ns;  /* CPU time of egress */
 
 bool __wrap_process_is_runnable(int stat_fd);
+uint64_t __wrap_process_cpu_ns(int stat_fd);
+
+uint64_t __wrap_process_cpu_ns(int stat_fd)
+{
+    (void) stat_fd;
+    return cpu_ns;
+}
 
 bool __wrap_process_is_runnable(int stat_fd)
 {
@@ -394,6 +402,7 @@ static int set_up(void **state)
     asked.n_asked = 0;
     asked.error = 0;
     is_runnable = false;
+    cpu_ns = 100 * NSEC_PER_SEC;
     (void) signal(SIGPIPE, SIG_IGN); /* as skepd does */
     clock_reset();
     log_silence();
@@ -929,12 +938,28 @@ static void test_egress_that_stands_still_is_named_and_then_lost(void **state)
     (void) open_one(s, 1);
 }
 
-static void test_egress_that_runs_for_ever_is_lost_in_the_end(void **state)
+static void test_egress_whose_loop_hangs_is_lost_soon(void **state)
 {
     struct scene *s = *state;
     const struct opener *opener = open_one(s, 0);
 
-    is_runnable = true; /* as on a host that is too busy to let it run */
+    is_runnable = true;
+    pass_s(s, 3);
+    expect(s, SKEP__EGRESS__TO_EGRESS__MESSAGE_PING);
+    cpu_ns += 6 * NSEC_PER_SEC;
+    pass_s(s, 14);
+    assert_int_equal(opener->n_ends, 0);
+    pass_s(s, 3);
+    assert_int_equal(opener->end, EGRESS_LOST);
+    assert_string_equal(s->health.of[HELPER_EGRESS].why, "it does not answer, and is ended");
+}
+
+static void test_egress_that_is_not_let_run_is_lost_in_the_end(void **state)
+{
+    struct scene *s = *state;
+    const struct opener *opener = open_one(s, 0);
+
+    is_runnable = true;
     pass_s(s, 40);
     assert_int_equal(s->health.of[HELPER_EGRESS].state, HELPER_SILENT);
     assert_int_equal(opener->n_ends, 0);
@@ -1127,7 +1152,8 @@ int main(void)
         WITHOUT(test_egress_of_another_version_is_refused_and_asked_for_again),
         READY(test_egress_is_gone_when_no_spawner_is_left),
         READY(test_egress_that_stands_still_is_named_and_then_lost),
-        READY(test_egress_that_runs_for_ever_is_lost_in_the_end),
+        READY(test_egress_whose_loop_hangs_is_lost_soon),
+        READY(test_egress_that_is_not_let_run_is_lost_in_the_end),
         READY(test_egress_that_answers_pings_may_be_slow_with_fetches),
         READY(test_answer_that_skepd_was_too_slow_to_read_counts),
         READY(test_requests_that_egress_would_refuse_are_not_sent),
