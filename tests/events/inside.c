@@ -6,12 +6,15 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/placement/retire.h"
+#include "supervisor/requests/fetch.h"
+#include "supervisor/requests/kinds.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/requests/share.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 #include "tests/events/asks.h"
+#include "tests/events/egress.h"
 
 bool inside_limits_changed;
 
@@ -154,6 +157,50 @@ static void check_tenant_lists(const struct tenants *tenants)
     HOLD(n_changing == 0 && n_watched == 0);
 }
 
+/* ---- fetches */
+
+/* Checks the fetches of one request. Returns how many are open. */
+static unsigned check_fetches_of(const struct request *request, unsigned *n_waiting)
+{
+    unsigned n_begun = 0, n_open = 0;
+    size_t kept = 0;
+    const struct call *call;
+
+    if (request->calls.n_calls > 0)
+        TAILQ_FOREACH (call, &request->calls.calls, entry) {
+            const struct fetch *fetch = call->object;
+            if (call->kind != &fetch_call_kind)
+                continue;
+            enum fetch_phase phase = fetch->place.phase;
+            HOLD(phase != FETCH_OUTSIDE && fetch->parent == request && fetch->call == call);
+            HOLD((fetch->open != NULL) == (phase == FETCH_OPEN || phase == FETCH_ANSWERED));
+            HOLD(call->is_head_sent == (phase == FETCH_ANSWERED));
+            HOLD(fetch->credit + call_queued(call) <= BODY_WINDOW_BYTES);
+            HOLD((fetch->kept_bytes > 0) == !fetch->open);
+            n_begun += phase == FETCH_READY || phase == FETCH_OPEN;
+            n_open += fetch->open != NULL;
+            *n_waiting += !fetch->open;
+            kept += fetch->kept_bytes;
+        }
+    HOLD(n_begun == request->fetches.n_begun && n_begun <= FETCH_HEADS_MAX);
+    HOLD(kept == request->fetch_bytes);
+    return n_open;
+}
+
+static void check_fetches(const struct heart *heart)
+{
+    struct fetches *fetches = heart->ledger->fetches;
+    const struct request *request;
+    unsigned n_open = 0, n_waiting = 0;
+
+    TAILQ_FOREACH (request, &heart->ledger->active, entry)
+        n_open += check_fetches_of(request, &n_waiting);
+    HOLD(n_open == fetches->queue.n_open && n_open == egress_count_open());
+    HOLD(n_waiting == fetches->queue.n_waiting);
+    /* A fetch whose turn it is does not wait. */
+    HOLD(fetches->is_held || !fetch_queue_next(&fetches->queue));
+}
+
 /* ---- workers */
 
 static unsigned count_waiting(const struct heart *heart, const struct worker *worker)
@@ -258,6 +305,7 @@ void inside_check(const struct heart *heart)
     TAILQ_FOREACH (request, &ledger->gathering, entry)
         n++;
     HOLD(n == sums.gathering);
+    check_fetches(heart);
 }
 
 void inside_check_is_idle(const struct heart *heart)

@@ -13,6 +13,7 @@
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
 #include "tests/events/deploys.h"
+#include "tests/events/egress.h"
 #include "tests/events/inside.h"
 #include "tests/events/world.h"
 
@@ -200,6 +201,36 @@ static void play_call(const struct step *step)
 
     worker_begin(worker, job);
     worker_say_call(worker, job, step->c, bodies[step->c / 2 % COUNT(bodies)]);
+}
+
+static void play_fetch(const struct step *step)
+{
+    static const uint32_t bodies[] = { 0, 0, 0, 10, 70000, 300000 };
+    struct played_worker *worker = worker_of(step);
+    struct job *job = worker_pick_job(worker, step->b);
+
+    worker_begin(worker, job);
+    /* Several at once, of which some wait behind others. */
+    for (uint32_t i = 0; i <= step->c % 9; i++)
+        worker_say_call(worker, job, CALL_FETCH_BINDING, bodies[step->c / 9 % COUNT(bodies)]);
+}
+
+static void play_server(const struct step *step)
+{
+    for (uint32_t i = 0; i <= step->c % 6; i++)
+        egress_speak(step->a, step->b + 2 * i, size_of(step->c / 6 + i));
+}
+
+static void play_egress_hangs(const struct step *step)
+{
+    (void) step;
+    egress_hang_or_go_on();
+}
+
+static void play_egress_dies(const struct step *step)
+{
+    (void) step;
+    egress_die_or_return();
 }
 
 static void play_call_body(const struct step *step)
@@ -467,6 +498,10 @@ static const struct {
     { "worker-calls-body", play_call_body, 7, false },
     { "worker-calls-credit", play_call_credit, 6, false },
     { "worker-calls-cancel", play_call_cancel, 2, true },
+    { "worker-fetches", play_fetch, 40, true },
+    { "server-speaks", play_server, 16, false },
+    { "egress-hangs-or-goes-on", play_egress_hangs, 2, true },
+    { "egress-dies-or-returns", play_egress_dies, 1, true },
     { "worker-done", play_done, 10, false },
     { "worker-answers", play_answer, 12, false },
     { "worker-exceeded", play_exceeded, 3, true },

@@ -671,7 +671,7 @@ void worker_say_call(struct played_worker *worker, struct job *job, uint32_t bin
     const char *const texts[] = { is_post ? "POST" : "GET", "http", "call", path };
     uint8_t packed[64];
 
-    if (!may_call(worker, job) || job->app->n_bindings == 0)
+    if (!may_call(worker, job) || (binding != CALL_FETCH_BINDING && job->app->n_bindings == 0))
         return;
     for (unsigned i = 0; i < JOB_CALLS; i++)
         call = job->calls[i].id == 0 ? &job->calls[i] : call;
@@ -689,7 +689,7 @@ void worker_say_call(struct played_worker *worker, struct job *job, uint32_t bin
     ask_fill(number, 0, data, first);
     frame.request = job->id;
     frame.id = call->id;
-    frame.binding = binding % job->app->n_bindings;
+    frame.binding = binding == CALL_FETCH_BINDING ? binding : binding % job->app->n_bindings;
     frame.port = 80;
     (void) snprintf(path, sizeof path, "/%u", number);
     frame.head.data = packed;

@@ -45,7 +45,7 @@ struct out_call {
     uint32_t token;  /* 0: the answer is skepd's own */
     bool has_head;
 };
-#define JOB_CALLS 3
+#define JOB_CALLS 9 /* more than the fetches of a request that wait for their heads */
 
 /* A request in the worker. */
 struct job {
@@ -119,7 +119,7 @@ void worker_begin(struct played_worker *worker, struct job *job);
 void worker_say_head(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end);
 void worker_say_body(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end);
 void worker_say_credit(struct played_worker *worker, struct job *job);
-/* The job calls another tenant, with that many bytes of body. */
+/* The job calls another tenant, or (CALL_FETCH_BINDING) asks a server, with that many bytes of body. */
 void worker_say_call(struct played_worker *worker, struct job *job, uint32_t binding,
                      uint32_t bytes);
 /* For the job's n-th call: sends more of the body; credits what was read of the answer; cancels it. */

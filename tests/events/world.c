@@ -28,6 +28,7 @@
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
 #include "tests/events/deploys.h"
+#include "tests/events/egress.h"
 #include "tests/events/inside.h"
 #include "tests/played/store.h"
 
@@ -86,8 +87,9 @@ static void write_config(unsigned variant)
     (void) fprintf(file,
                    "listen: [\"127.0.0.1:0\"]\n"
                    "state: %s/state\n"
-                   "http: { connections: 64, connections_per_ip: 64 }\n%s",
-                   world.folder, variants[variant % (sizeof variants / sizeof *variants)]);
+                   "http: { connections: 64, connections_per_ip: 64 }\n"
+                   "egress: { addresses: [10.0.0.0/8], deny: [%s] }\n%s",
+                   world.folder, variant % 3 == 1 ? "call" : "denied", variants[variant % (sizeof variants / sizeof *variants)]);
     HOLD(fclose(file) == 0);
 }
 
@@ -105,7 +107,7 @@ void world_install(unsigned tenant, unsigned variant)
     char text[1024];
 
     int size = snprintf(
-        text, sizeof text, "name: %s\nmain: a.js\ncordon: %s\n%slimits: { %s, cpu_ms: %u }\n",
+        text, sizeof text, "name: %s\nmain: a.js\ncordon: %s\nallowed_hosts: [\"http://*\"]\n%slimits: { %s, cpu_ms: %u }\n",
         world_tenant_name(tenant), tenant % TENANTS == 4 ? "one" : "many",
         tenant % TENANTS == 1 ? "after_stop: reuse\n" : "", limits[tenant % 4], 50 + variant % 4);
     for (unsigned i = 1; i <= 2; i++)
@@ -465,6 +467,7 @@ void world_start(void)
     (void) snprintf(path, sizeof path, "%s/state", folder);
     deploys_reset(path);
     HOLD(heart_make(heart) == 0);
+    ledger_set_egress(heart->ledger, egress_reset());
     HOLD(heart_listen(heart, &world.address, &world.address_size) == 0);
     for (unsigned i = 0; i < TENANTS - 1; i++)
         world_install(i, 0);
