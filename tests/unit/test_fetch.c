@@ -628,6 +628,33 @@ static void test_fetches_wait_while_egress_is_behind_in_turns(void **state)
         assert_int_equal(played_fetch(i)->tenant, order[i]);
 }
 
+static void test_no_more_fetches_wait_while_buffers_are_short(void **state)
+{
+    static const uint8_t data[40000];
+    struct scene *s = *state;
+    struct http_limits limits = *s->rig->heart.limits;
+    struct request *request = ask(s, "a");
+    struct call_head head = get("a.test", "/");
+
+    limits.buffer_bytes = 100000;
+    assert_int_equal(http_front_set_limits(s->rig->heart.front, &limits), 0);
+    fetch_many(request, 6);
+    head.body = data;
+    head.body_size = sizeof data;
+    for (unsigned i = 0; i < 2; i++)
+        (void) fetch(request, head);
+    assert_int_equal(http_front_pressure(s->rig->heart.front), 2);
+    assert_int_equal(look(s).n_failures, 0);
+    (void) fetch(request, head);
+    struct seen seen = look(s);
+    assert_true(seen.n_failures == 1 && strstr(seen.text, "overloaded"));
+    /* One that need not wait is sent. */
+    (void) fetch(ask(s, "b"), head);
+    assert_int_equal(look(s).n_failures, 0);
+    assert_int_equal(played_fetches(), 7);
+    assert_true(played_fetch(6)->credit < BODY_WINDOW_BYTES);
+}
+
 static void test_a_fetch_waits_for_its_turn_for_a_minute(void **state)
 {
     struct scene *s = *state;
@@ -771,6 +798,7 @@ int main(void)
         TEST(test_a_tenant_with_all_its_places_waits_and_others_do_not),
         TEST(test_limits_of_calls_hold),
         TEST(test_fetches_wait_while_egress_is_behind_in_turns),
+        TEST(test_no_more_fetches_wait_while_buffers_are_short),
         TEST(test_a_fetch_waits_for_its_turn_for_a_minute),
         TEST(test_an_end_says_why),
         TEST(test_what_nobody_wants_is_cancelled_in_each_phase),
