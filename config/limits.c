@@ -53,12 +53,12 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .help = "new isolates in 10 s in place of stopped ones" },
     [LIMIT_INDEX(subrequests)] = { LIMIT(subrequests), .unit = "", .preset = 50, .least = 1, .most = 10000,
       .may_be_unlimited = true, .may_be_observed = true,
-      .help = "calls of one request, and of all that are made on its behalf" },
+      .help = "fetches and calls of one request, and all that are made on its behalf" },
     [LIMIT_INDEX(calls)] = { LIMIT(calls), .unit = "", .preset = 16, .least = 1, .most = 64, .may_be_observed = true,
-      .help = "calls of one request at a time" },
+      .help = "fetches and calls of one request at a time" },
     [LIMIT_INDEX(call_mib)] = { LIMIT(call_mib), .unit = "MiB", .preset = 100, .least = 1, .most = 102400,
       .may_be_unlimited = true, .may_be_observed = true,
-      .help = "bodies of all calls of one request, both ways" },
+      .help = "bodies of all fetches and calls of one request, both ways" },
 };
 /* clang-format on */
 
