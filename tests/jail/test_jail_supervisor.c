@@ -203,6 +203,8 @@ static void use_sockets(void)
     expect(recvmsg(pair[0], &message, 0) == 2, "recvmsg");
     expect(sendmsg(pair[1], &message, MSG_NOSIGNAL) == 2, "sendmsg");
     expect(readv(pair[0], &iov, 1) == 2, "readv");
+    expect(send(pair[1], "c", 1, MSG_NOSIGNAL) == 1, "send");
+    expect(recv(pair[0], iov.iov_base, 1, 0) == 1, "recv");
     expect(shutdown(pair[1], SHUT_WR) == 0, "shutdown");
 }
 
