@@ -14,7 +14,10 @@
 #define FRAME_TAIL_BIT (UINT32_C(1) << 31)
 #define FRAME_TAIL_BYTES 4
 #define FRAME_MAX_BYTES (UINT32_C(1) << 20) /* bytes behind the length */
+/* Bytes of a request's or a call's body in one frame. */
 #define BODY_CHUNK_MAX_BYTES (UINT32_C(64) << 10)
+/* The same of an answer: large parts cost less. A request's come from its client in small ones, and would have to be joined. */
+#define ANSWER_CHUNK_MAX_BYTES (UINT32_C(256) << 10)
 /* Credit is given back in steps of this size: for less a peer would wait for ever. */
 #define BODY_GRANT_STEP_BYTES (UINT32_C(64) << 10)
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */

@@ -123,7 +123,7 @@ static void send_body(struct job *job, const uint8_t *data, size_t size, bool en
     size_t sent = 0;
 
     while (sent < size || (end && !job->is_end_sent)) {
-        size_t part = size - sent < BODY_CHUNK_MAX_BYTES ? size - sent : BODY_CHUNK_MAX_BYTES;
+        size_t part = size - sent < ANSWER_CHUNK_MAX_BYTES ? size - sent : ANSWER_CHUNK_MAX_BYTES;
         Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
         body.id = job->id;
         body.data = bytes(part > 0 ? data + sent : NULL, part);
@@ -285,7 +285,7 @@ static int on_respond(void *host, uint64_t id, uint32_t status, struct isolate_b
         return -EALREADY;
     if (head.size > HEAD_MAX_BYTES || body.size > job->credit)
         return -E2BIG;
-    size_t part = body.size < BODY_CHUNK_MAX_BYTES ? body.size : BODY_CHUNK_MAX_BYTES;
+    size_t part = body.size < ANSWER_CHUNK_MAX_BYTES ? body.size : ANSWER_CHUNK_MAX_BYTES;
     Skep__Worker__ResponseHead frame = SKEP__WORKER__RESPONSE_HEAD__INIT;
     frame.id = id;
     frame.status = status;

@@ -361,7 +361,7 @@ int call_respond(struct call *call, const struct call_answer *answer, const uint
         return -EFBIG;
     }
     call->is_head_sent = true;
-    if (!ops->is_congested(call->caller) && size <= BODY_CHUNK_MAX_BYTES) {
+    if (!ops->is_congested(call->caller) && size <= ANSWER_CHUNK_MAX_BYTES) {
         ops->send_head(call->caller, call->id, answer, body, size, end);
         call->window_out -= (uint32_t) size;
         if (end)
@@ -386,7 +386,7 @@ int call_send_body(struct call *call, const uint8_t *data, size_t size, bool end
         return -EFBIG;
     }
     if (call->head || waiting_bytes(call) > 0 || size > call->window_out ||
-        size > BODY_CHUNK_MAX_BYTES || ops->is_congested(call->caller))
+        size > ANSWER_CHUNK_MAX_BYTES || ops->is_congested(call->caller))
         return send_later(call, data, size, end);
     ops->send_body(call->caller, call->id, data, size, end);
     call->window_out -= (uint32_t) size;

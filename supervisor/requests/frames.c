@@ -32,7 +32,7 @@ int requests_on_response_head_frame(void *owner, const ProtobufCMessage *message
     _uninitialized_ struct http_field fields[HEAD_FIELDS_MAX];
     struct head packed;
 
-    if (!request || head->body.len > BODY_CHUNK_MAX_BYTES ||
+    if (!request || head->body.len > ANSWER_CHUNK_MAX_BYTES ||
         head_open(head->head.data, head->head.len, 0, HEAD_FIELDS_MAX, &packed) < 0)
         return -EPROTO;
     struct http_response response = { .status = head->status, .fields = fields };
@@ -46,7 +46,7 @@ int requests_on_body_frame(void *owner, const ProtobufCMessage *message)
     struct request *request = request_find(owner, body->id);
 
     /* Each part counts as progress, so one without bytes is refused. */
-    if (!request || body->data.len > BODY_CHUNK_MAX_BYTES || (body->data.len == 0 && !body->end))
+    if (!request || body->data.len > ANSWER_CHUNK_MAX_BYTES || (body->data.len == 0 && !body->end))
         return -EPROTO;
     return ledger_on_body(request, body->data.data, body->data.len, body->end);
 }

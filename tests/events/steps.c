@@ -164,14 +164,15 @@ static void play_head(const struct step *step)
     struct job *job = worker_pick_job(worker, step->b);
 
     worker_begin(worker, job);
-    worker_say_head(worker, job, size_of(step->c), step->c % 3 == 0);
+    worker_say_head(worker, job, 4 * size_of(step->c), step->c % 3 == 0);
 }
 
 static void play_body(const struct step *step)
 {
     struct played_worker *worker = worker_of(step);
 
-    worker_say_body(worker, worker_pick_job(worker, step->b), size_of(step->c), step->c % 5 == 0);
+    worker_say_body(worker, worker_pick_job(worker, step->b), 4 * size_of(step->c),
+                    step->c % 5 == 0);
 }
 
 /* A long answer: all that the window takes. */
@@ -268,8 +269,8 @@ static void play_answer(const struct step *step)
     struct job *job = worker_pick_job(worker, step->b);
 
     worker_begin(worker, job);
-    worker_say_head(worker, job, size_of(step->c), true);
-    worker_say_body(worker, job, size_of(step->c), true);
+    worker_say_head(worker, job, 4 * size_of(step->c), true);
+    worker_say_body(worker, job, 4 * size_of(step->c), true);
     worker_say_done(worker, job, 0, step->c % 20000);
 }
 

@@ -591,14 +591,14 @@ static void after_part(struct job *job, uint32_t size, bool is_end)
 
 static uint32_t part_size(const struct job *job, uint32_t bytes)
 {
-    bytes = bytes < BODY_CHUNK_MAX_BYTES ? bytes : BODY_CHUNK_MAX_BYTES;
+    bytes = bytes < ANSWER_CHUNK_MAX_BYTES ? bytes : ANSWER_CHUNK_MAX_BYTES;
     return bytes < job->credit ? bytes : job->credit;
 }
 
 void worker_say_head(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end)
 {
     Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
-    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+    static uint8_t data[ANSWER_CHUNK_MAX_BYTES];
     char text[16];
     const char *const token[] = { "x-token", text };
     uint8_t packed[64];
@@ -623,7 +623,7 @@ void worker_say_head(struct played_worker *worker, struct job *job, uint32_t byt
 void worker_say_body(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end)
 {
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
-    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+    static uint8_t data[ANSWER_CHUNK_MAX_BYTES];
 
     if (!job || !job->has_head || job->has_ended || !job->app || job->is_cancelled ||
         !worker_may_say(worker))

@@ -222,7 +222,7 @@ void send_call_cancel(uint64_t request, uint32_t id)
 
 void send_body(uint64_t id, size_t size, bool end)
 {
-    const uint8_t data[BODY_CHUNK_MAX_BYTES + 1];
+    static const uint8_t data[ANSWER_CHUNK_MAX_BYTES + 1];
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
 
     body.id = id;

@@ -118,7 +118,7 @@ MISDEED(body_too_big)
 {
     UNUSED;
     send_head(id, false);
-    send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0);
+    send_body(id, ANSWER_CHUNK_MAX_BYTES + 1, 0);
 }
 MISDEED(body_inside)
 {

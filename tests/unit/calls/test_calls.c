@@ -52,7 +52,7 @@ static void send_head(struct caller *caller, uint32_t id, const struct call_answ
 {
     struct attempt *attempt = attempt_of(caller);
 
-    assert_true(id > 0 && id <= caller->last_id && size <= BODY_CHUNK_MAX_BYTES);
+    assert_true(id > 0 && id <= caller->last_id && size <= ANSWER_CHUNK_MAX_BYTES);
     assert_true(size == 0 || body);
     attempt->n_heads++;
     attempt->n_ends += end;
@@ -69,7 +69,7 @@ static void send_body(struct caller *caller, uint32_t id, const uint8_t *data, s
 {
     struct attempt *attempt = attempt_of(caller);
 
-    assert_true(id > 0 && id <= caller->last_id && size <= BODY_CHUNK_MAX_BYTES);
+    assert_true(id > 0 && id <= caller->last_id && size <= ANSWER_CHUNK_MAX_BYTES);
     assert_true(end || size > 0);
     assert_true(size == 0 || data);
     attempt->n_bodies++;

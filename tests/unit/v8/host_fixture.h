@@ -30,7 +30,7 @@ struct frame {
     Skep__Worker__FromWorker__MessageCase kind;
     uint64_t id;    /* the request's; loaded, unloaded: the tenant's */
     int code;       /* outcome, load result, limit */
-    uint64_t used;  /* exceeded */
+    uint64_t used;  /* exceeded; body: its bytes */
     bool observed;  /* exceeded */
     char text[256]; /* body, message or log line */
 };
@@ -115,6 +115,10 @@ static inline int keep(const ProtobufCMessage *message)
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD;
         frame.id = m->id;
         text = m->body;
+    } else if (message->descriptor == &skep__worker__body__descriptor) {
+        frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_BODY;
+        frame.id = ((const Skep__Worker__Body *) message)->id;
+        frame.used = ((const Skep__Worker__Body *) message)->data.len;
     } else if (message->descriptor == &skep__worker__exceeded__descriptor) {
         const Skep__Worker__Exceeded *m = (const Skep__Worker__Exceeded *) message;
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED;

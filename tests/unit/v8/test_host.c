@@ -440,6 +440,21 @@ static void test_load_for_another_use_is_refused_by_name(void **state)
     assert_int_equal(load(3, 0, limits, CASES), 0);
 }
 
+static void test_long_answer_goes_in_parts_as_large_as_its_window(void **state)
+{
+    static const char source[] = "export default {"
+                                 " fetch() { return new Response(new Uint8Array(300000)); } };";
+
+    (void) state;
+    assert_int_equal(load(1, 0, usual_limits(), source), 0);
+    send_request(1, 7, "/");
+    assert_int_equal(await_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, 7)->used,
+                     ANSWER_CHUNK_MAX_BYTES);
+    send_cancel(7, SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE);
+    assert_int_equal(await_done(7)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
+    unload(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +475,7 @@ int main(void)
         TEST(test_stop_between_two_slices_is_one_as_well),
         TEST(test_isolate_that_is_reused_goes_on_after_a_stop),
         TEST(test_load_for_another_use_is_refused_by_name),
+        TEST(test_long_answer_goes_in_parts_as_large_as_its_window),
     };
 
     return cmocka_run_group_tests(tests, start_process, NULL);
