@@ -303,7 +303,9 @@ static void test_blocks_of_buffers_are_kept_for_a_second(void **state)
     (void) state;
     assert_int_equal(
         load(1, 0, usual_limits(),
-             HANDLER("for (let i = 0; i < 12; i++) new Uint8Array(1 << 20).fill(1);\n")),
+             HANDLER("const held = [];\n"
+                     "for (let i = 0; i < 12; i++) held.push(new Uint8Array(1 << 20).fill(1));\n"
+                     "globalThis.held = held;\n")),
         0);
     send_request(1, 1, "/");
     (void) await_done(1);
