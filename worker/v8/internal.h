@@ -346,6 +346,8 @@ v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_byte
                                             v8::NewStringType type = v8::NewStringType::kNormal);
 // Makes a string of UTF-16, with a byte for each unit where that is enough. Empty as text_decode.
 v8::MaybeLocal<v8::String> text_from_units(v8::Isolate *v8, const std::vector<uint16_t> &units);
+// Returns whether the heap has room for a string of that many bytes.
+bool text_fits_heap(v8::Isolate *v8, size_t bytes);
 // False, with a RangeError pending, if the heap has no room for a string of that many bytes.
 bool text_check_room(v8::Isolate *v8, size_t bytes);
 // Decodes forgiving-base64, and encodes bytes. Empty with *ret_is_bad and no exception for a text that cannot be converted, else as

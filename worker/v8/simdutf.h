@@ -14,7 +14,7 @@ enum error_code { SUCCESS = 0 };
 
 struct result {
     error_code error;
-    size_t count; // bytes that were written, where there is no error
+    size_t count; // bytes that were written, where there is no error; else the place of the error in the input
 };
 
 enum base64_options : uint64_t { base64_default = 0 };
@@ -32,6 +32,8 @@ size_t utf8_length_from_latin1(const char *bytes, size_t size) noexcept;
 size_t convert_utf8_to_latin1(const char *bytes, size_t size, char *to) noexcept;
 size_t convert_valid_utf8_to_utf16le(const char *bytes, size_t size, char16_t *to) noexcept;
 size_t convert_valid_utf16le_to_utf8(const char16_t *units, size_t n, char *to) noexcept;
+// Writes nothing for a lone surrogate or what follows it.
+result convert_utf16le_to_utf8_with_errors(const char16_t *units, size_t n, char *to) noexcept;
 size_t convert_latin1_to_utf8(const char *bytes, size_t size, char *to) noexcept;
 
 // Forgiving-base64 of the Infra standard, with the default options.

@@ -24,10 +24,9 @@ bool text_is_utf8(const uint8_t *data, size_t size)
     return simdutf::validate_utf8(reinterpret_cast<const char *>(data), size);
 }
 
-// True if the heap has room for the string. V8 treats that allocation as fatal, so a string without
-// room would end the process, not the request. Large ones are refused here, while JavaScript can
-// still catch the error.
-static bool fits_heap(v8::Isolate *v8, size_t bytes)
+// V8 treats that allocation as fatal, so a string without room would end the process, not the request. Large ones are refused here,
+// while JavaScript can still catch the error.
+bool text_fits_heap(v8::Isolate *v8, size_t bytes)
 {
     if (bytes < 256 * 1024)
         return true;
@@ -47,14 +46,14 @@ v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_byte
 {
     if (bytes.size == 0)
         return v8::String::Empty(v8);
-    if (bytes.size > v8::String::kMaxLength || !fits_heap(v8, bytes.size))
+    if (bytes.size > v8::String::kMaxLength || !text_fits_heap(v8, bytes.size))
         return throw_too_long(v8);
     return v8::String::NewFromOneByte(v8, bytes.data, type, static_cast<int>(bytes.size));
 }
 
 bool text_check_room(v8::Isolate *v8, size_t bytes)
 {
-    if (bytes / sizeof(uint16_t) <= v8::String::kMaxLength && fits_heap(v8, bytes))
+    if (bytes / sizeof(uint16_t) <= v8::String::kMaxLength && text_fits_heap(v8, bytes))
         return true;
     (void) throw_too_long(v8);
     return false;
@@ -100,7 +99,7 @@ v8::MaybeLocal<v8::String> text_decode(v8::Isolate *v8, const uint8_t *data, siz
         return text_from_latin1(v8, { data, size });
     if (text_is_utf8(data, size))
         return decode_valid(v8, reinterpret_cast<const char *>(data), size);
-    if (size > v8::String::kMaxLength || !fits_heap(v8, 2 * size))
+    if (size > v8::String::kMaxLength || !text_fits_heap(v8, 2 * size))
         return throw_too_long(v8);
     return v8::String::NewFromUtf8(v8, reinterpret_cast<const char *>(data),
                                    v8::NewStringType::kNormal, static_cast<int>(size));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From V8's strings to UTF-8. V8 makes a rope flat, in its heap, before it looks into it, and ends the process if the flat string
-// does not fit. A plain copy of its units (WriteV2, WriteOneByteV2) walks the rope as it is; simdutf works on the copy. Main thread.
+// does not fit. A plain copy of its units (WriteV2, WriteOneByteV2) walks the rope as it is; simdutf works on the copy. Only a string of
+// some length, whose flat copy fits for sure, is looked at where it is (ValueView), which saves the copy. Main thread.
 #include "worker/v8/internal.h"
 #include "worker/v8/simdutf.h"
 
@@ -15,6 +16,13 @@ alignas(16) char short_block[64 * 1024];
 bool is_short_taken;
 
 constexpr uint16_t replacement_unit = 0xfffd;
+
+// Units of a string that may be looked at in place: shorter ones are copied at no cost, a longer rope might become a flat string that
+// takes much of the heap.
+constexpr size_t view_min = 16 * 1024;
+constexpr size_t view_max = 2 * 1024 * 1024;
+// Size of a piece that is still in the processor's nearest cache when it is looked at again.
+constexpr size_t piece_bytes = 8 * 1024;
 
 bool is_lead(uint16_t unit)
 {
@@ -163,10 +171,117 @@ void text_append_utf8(v8::Isolate *v8, v8::Local<v8::String> string, std::vector
     (void) simdutf::convert_latin1_to_utf8(from, length, chars(out->data() + at));
 }
 
+// True if the string may be looked at in place. V8 then keeps it flat, and in the same way until JavaScript runs again.
+static bool may_view(v8::Isolate *v8, v8::Local<v8::String> string)
+{
+    const size_t length = static_cast<size_t>(string->Length());
+    return length >= view_min && length <= view_max &&
+           text_fits_heap(v8, string->IsOneByte() ? length : length * sizeof(uint16_t));
+}
+
+// True if V8 keeps a byte for each unit; a string for which V8 says so beforehand is not the only one.
+static bool is_narrow(v8::Isolate *v8, v8::Local<v8::String> string)
+{
+    const v8::String::ValueView view(v8, string);
+    return view.is_one_byte();
+}
+
+static uint8_t *bytes_of(v8::Local<v8::Uint8Array> array)
+{
+    return static_cast<uint8_t *>(array->Buffer()->Data());
+}
+
+// Gives the memory of an array back that nobody has seen.
+static void drop(v8::Local<v8::Uint8Array> array)
+{
+    array->Buffer()->Detach(v8::Local<v8::Value>()).Check();
+}
+
+// Copies pieces as long as they are ASCII. Returns the bytes of good pieces.
+static size_t copy_ascii(const uint8_t *from, size_t size, uint8_t *to)
+{
+    size_t at = 0;
+    while (at < size) {
+        const size_t n = std::min(piece_bytes, size - at);
+        memcpy(to + at, from + at, n);
+        if (!text_is_ascii(to + at, n))
+            break;
+        at += n;
+    }
+    return at;
+}
+
+// Encodes a string that is looked at in place, of one byte for each unit. No V8 memory may be asked for while a view is there. Empty as
+// text_encode.
+static v8::MaybeLocal<v8::Uint8Array> encode_latin1_view(v8::Isolate *v8,
+                                                         v8::Local<v8::String> string)
+{
+    const size_t length = static_cast<size_t>(string->Length());
+    v8::Local<v8::Uint8Array> array;
+    v8::Local<v8::Uint8Array> wide;
+    size_t ascii;
+    size_t rest;
+    if (!bytes_new(v8, nullptr, length).ToLocal(&array))
+        return {};
+    {
+        const v8::String::ValueView view(v8, string);
+        ascii = copy_ascii(view.data8(), length, bytes_of(array));
+        if (ascii == length)
+            return array;
+        rest = simdutf::utf8_length_from_latin1(
+            reinterpret_cast<const char *>(view.data8()) + ascii, length - ascii);
+    }
+    if (!bytes_new(v8, nullptr, ascii + rest).ToLocal(&wide))
+        return {};
+    memcpy(bytes_of(wide), bytes_of(array), ascii);
+    const v8::String::ValueView view(v8, string);
+    (void) simdutf::convert_latin1_to_utf8(reinterpret_cast<const char *>(view.data8()) + ascii,
+                                           length - ascii, chars(bytes_of(wide) + ascii));
+    drop(array);
+    return wide;
+}
+
+// The same for two bytes. *ret_is_bad: a surrogate is alone, and the result is empty without an exception.
+static v8::MaybeLocal<v8::Uint8Array>
+encode_utf16_view(v8::Isolate *v8, v8::Local<v8::String> string, bool *ret_is_bad)
+{
+    const size_t length = static_cast<size_t>(string->Length());
+    v8::Local<v8::Uint8Array> array;
+    size_t size;
+    *ret_is_bad = false;
+    {
+        const v8::String::ValueView view(v8, string);
+        // The length of a text with lone surrogates is wrong, but never below that of the part before the first one.
+        size = simdutf::utf8_length_from_utf16le(reinterpret_cast<const char16_t *>(view.data16()),
+                                                 length);
+    }
+    if (!bytes_new(v8, nullptr, size).ToLocal(&array))
+        return {};
+    {
+        const v8::String::ValueView view(v8, string);
+        *ret_is_bad =
+            simdutf::convert_utf16le_to_utf8_with_errors(
+                reinterpret_cast<const char16_t *>(view.data16()), length, chars(bytes_of(array)))
+                .error != simdutf::SUCCESS;
+    }
+    if (!*ret_is_bad)
+        return array;
+    drop(array);
+    return {};
+}
+
 v8::MaybeLocal<v8::Uint8Array> text_encode(v8::Isolate *v8, v8::Local<v8::String> string)
 {
     v8::Local<v8::Uint8Array> array;
     const size_t length = static_cast<size_t>(string->Length());
+    if (may_view(v8, string)) {
+        bool is_bad = false;
+        v8::MaybeLocal<v8::Uint8Array> encoded = is_narrow(v8, string)
+                                                     ? encode_latin1_view(v8, string)
+                                                     : encode_utf16_view(v8, string, &is_bad);
+        if (!is_bad)
+            return encoded;
+    }
     if (!string->IsOneByte()) {
         Units units(v8, string, length);
         if (!bytes_new(v8, nullptr, units.utf8_size()).ToLocal(&array))
@@ -188,7 +303,7 @@ v8::MaybeLocal<v8::Uint8Array> text_encode(v8::Isolate *v8, v8::Local<v8::String
         return {};
     (void) simdutf::convert_latin1_to_utf8(chars(to), length,
                                            static_cast<char *>(wide->Buffer()->Data()));
-    array->Buffer()->Detach(v8::Local<v8::Value>()).Check(); // nobody has seen it
+    drop(array);
     return wide;
 }
 

@@ -41,6 +41,30 @@ static void test_texts_are_encoded_as_they_should_be(void **state)
                  "}");
 }
 
+/* From 16 Ki units on a text is looked at where it lies, in pieces of 8 KiB if it may be ASCII, up to 2 Mi units. */
+static void test_texts_of_some_length_are_encoded_whatever_comes_late(void **state)
+{
+    (void) state;
+    assert_holds(
+        "const sure = (s, what) => { const u = e.encode(s), x = s.toWellFormed();\n"
+        "    if (u.length !== u.buffer.byteLength || d.decode(u) !== x) throw new Error(what); };\n"
+        "for (const n of [16383, 16384, 16385, 24577, 2 ** 21 - 1, 2 ** 21, 2 ** 21 + 1])\n"
+        "    for (const late of ['', 'a', '\\xe9', '\\u20ac', '\\u{1f600}', '\\ud83d', "
+        "'\\ude00', '\\ude00\\ud83d']) {\n"
+        "        const most = 'a'.repeat(n - late.length);\n"
+        "        sure(most + late, `rope ${n} ${late}`);\n"
+        "        sure(late + most, `early ${n} ${late}`);\n"
+        "        sure([most, late].join(''), `flat ${n} ${late}`);\n"
+        "        sure(('x' + most + late).slice(1), `slice ${n} ${late}`);\n"
+        "    }\n"
+        "for (const at of [0, 8191, 8192, 8193, 16384, 19999]) { const list = "
+        "Array(20000).fill('b'); "
+        "list[at] = '\\xff';\n"
+        "    if (!same(e.encode(list.join('')), encode(list.join('')))) return `at ${at}`; }\n"
+        "let rope = ''; for (let i = 0; i < 40000; i++) rope += i & 1 ? '\\xe4' : 'z';\n"
+        "if (!same(e.encode(rope), encode(rope)) || rope.length !== 40000) return 'rope';");
+}
+
 static void test_whole_characters_are_encoded_into_a_buffer(void **state)
 {
     (void) state;
@@ -183,6 +207,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         TEST(test_texts_are_encoded_as_they_should_be),
+        TEST(test_texts_of_some_length_are_encoded_whatever_comes_late),
         TEST(test_whole_characters_are_encoded_into_a_buffer),
         TEST(test_bytes_are_decoded_as_they_were_encoded),
         TEST(test_long_texts_are_right),
