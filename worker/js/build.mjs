@@ -205,7 +205,7 @@ const streamsImports = [
     ["Queue as v", "streams/queue.js"],
     // The library looks these up when it is evaluated, and at run time: a tenant may have replaced them by then.
     ["AbortController", "abort.js"],
-    ["domExceptionLibrary", "dom_exception.js"],
+    ["domException", "dom_exception.js"],
     ["PromiseReject as s, PromiseResolve as i, PromiseThen as a", "primordials.js"],
 ];
 const streamsPatches = [
@@ -216,7 +216,9 @@ const streamsPatches = [
     ['"Invalid readableType specified"', '"First parameter has a member \'readableType\', which a TransformStream may not have."'],
     ['"Invalid writableType specified"', '"First parameter has a member \'writableType\', which a TransformStream may not have."'],
     ['"Invalid highWaterMark"', '"highWaterMark is no number from 0 on."'],
-    ["const e=null==dr?void 0:dr.DOMException", "const e=domExceptionLibrary().DOMException"],
+    // Few streams are aborted: DOMException is evaluated then.
+    [/const fr=function\(\)\{const e=null==dr\?.*?configurable:!0\}\),e\}\(\);/, ""],
+    ['new fr("Aborted","AbortError")', 'domException("Aborted","AbortError")'],
     ['if("function"==typeof queueMicrotask)y=queueMicrotask;else', "if(true)"],
     [",i=Promise.resolve.bind(n),a=Promise.prototype.then,s=Promise.reject.bind(n),l=i", ",l=i"],
     [/class v\{constructor\(\)\{this\._cursor=0,.*?\}\}(?=const w=)/, ""],
