@@ -87,6 +87,7 @@ const struct verb *cli_find_verb(const char *name); /* returns NULL if there is 
     X(rollback) \
     X(versions) \
     X(remove) \
+    X(secrets) \
     X(status) \
     X(stats) \
     X(tenants) \

@@ -14,6 +14,7 @@ union list_request {
     Skep__Admin__WorkersRequest workers;
     Skep__Admin__TenantsRequest tenants;
     Skep__Admin__IncidentsRequest incidents;
+    Skep__Admin__SecretsRequest secrets;
 };
 
 struct list_kind {

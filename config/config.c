@@ -84,6 +84,7 @@ struct config *config_free(struct config *config)
     for (unsigned i = 0; i < config->n_cordons; i++)
         (void) cordon_config_free(config->cordons[i]);
     free(config->cordons);
+    config_secrets_done(&config->secrets);
     keys_done(&config_keys, config);
     free(config->proxy_prefixes);
     free(config->egress.addresses.prefixes);

@@ -105,6 +105,26 @@ struct deploy_config {
     uint32_t error_percent; /* and so many of all */
 };
 
+/* Where the value of a secret comes from that the operator gives. */
+enum secret_source {
+    SECRET_FILE,       /* a file */
+    SECRET_CREDENTIAL, /* a file of that name in $CREDENTIALS_DIRECTORY, systemd.exec(5) */
+    SECRET_VARIABLE,   /* a variable in the environment of skepd */
+};
+
+struct given_secret {
+    char *tenant, *name;
+    enum secret_source source;
+    char *place; /* absolute path, name of a credential, or name of a variable */
+};
+
+struct secrets_config { /* see supervisor/secrets/secrets.h */
+    char *key;          /* file of the key, absolute; NULL: none */
+    char *credential;   /* name of the credential that has it; NULL: none. At most one of both */
+    struct given_secret *given; /* owned; each tenant has each name once */
+    unsigned n_given;
+};
+
 struct jail_config {
     bool may_be_reduced; /* minimum: reduced */
     layer_set without;   /* layers that may be missing, each named */
@@ -128,6 +148,7 @@ struct config {
     struct metrics_config metrics;
     struct deploy_config deploy;
     struct egress_config egress;
+    struct secrets_config secrets;
     uint32_t drain_s; /* the most that an end waits for requests in flight */
     struct http_config http;
     char **proxies; /* addresses and prefixes, checked */

@@ -115,7 +115,7 @@ static int compare_keys(const struct key_table *table, const char *prefix, const
         (void) snprintf(name, sizeof name, "%s%s.", prefix, key->name);
         if (key->kind == KEY_LIMITS)
             r = compare_limits(name, limits_of(key, before), limits_of(key, after), ret);
-        else if (key->kind != KEY_ENTRIES)
+        else if (key->kind != KEY_ENTRIES || key->print)
             r = compare_key(key, prefix, before, after, ret);
     }
     return r;

@@ -17,6 +17,8 @@
 #define PATH_TEXT_MAX 4000
 #define GROUP_MAX 128
 #define DNS_MAX 8
+#define CREDENTIAL_MAX 255
+#define GIVEN_SECRETS_MAX 256
 
 #define KEY(field) .name = #field, KEY_AT(struct config, field)
 #define CORDON(field) .name = #field, KEY_AT(struct cordon_config, field)
@@ -224,6 +226,16 @@ static const struct key config_rows[] = {
       KEY_MORE(struct config, egress.addresses.n), .read = config_read_addresses,
       .print = config_print_addresses,
       .help = "addresses and prefixes that tenants may fetch from although they are not public, as 10.0.0.0/8" },
+    { KEY(secrets.key), .kind = KEY_TEXT, .reload = RELOAD_RESTART, .most = PATH_TEXT_MAX,
+      .read = config_read_path,
+      .help = "file of 32 bytes, the key of the secrets that skep keeps; outside of state" },
+    { KEY(secrets.credential), .kind = KEY_TEXT, .reload = RELOAD_RESTART, .most = CREDENTIAL_MAX,
+      .read = config_read_credential,
+      .help = "systemd credential (LoadCredential=) with that key, in place of secrets.key" },
+    { KEY(secrets.given), .kind = KEY_ENTRIES, .reload = RELOAD_RESTART, .most = GIVEN_SECRETS_MAX,
+      .entry = &given_secret_keys, KEY_MORE(struct config, secrets.n_given),
+      .read = config_read_given, .print = config_print_given,
+      .help = "secrets of tenants that the operator gives, each by a file, a credential or a variable" },
     { .name = "jail.minimum", .kind = KEY_WORD, .reload = RELOAD_RESTART, .preset = "full",
       .words = jail_levels, KEY_AT(struct config, jail.may_be_reduced),
       .help = "the least jail with which skepd serves" },

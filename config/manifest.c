@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "config/manifest_bindings.h"
 #include "config/manifest_keys.h"
+#include "config/manifest_secrets.h"
 #include "config/names.h"
 #include "config/tenant_files.h"
 
@@ -221,6 +222,8 @@ static const struct key manifest_rows[] = {
       .help = "texts that handlers get as env" },
     { KEY(bindings), .kind = KEY_ENTRIES, .most = TENANT_BINDINGS_MAX, .entry = &manifest_binding_keys,
       .read = manifest_read_bindings, .help = "what handlers may call, as env.NAME: other tenants" },
+    { KEY(secrets), .kind = KEY_ENTRIES, .most = TENANT_SECRETS_MAX, .entry = &manifest_secret_keys,
+      .read = manifest_read_secrets, .help = "values that the operator keeps: as env.NAME, or in a header of fetches to one host" },
     { KEY(callers), .kind = KEY_TEXTS, .most = TENANT_CALLERS_MAX,
       KEY_MORE(struct manifest, n_callers), .read = manifest_read_callers,
       .help = "tenants that may call this one" },
@@ -343,6 +346,7 @@ struct manifest *manifest_free(struct manifest *manifest)
         free(manifest->left_out[i]);
     manifest_free_bindings(manifest);
     host_rules_done(&manifest->hosts);
+    manifest_free_secrets(manifest);
     free(manifest->file);
     free(manifest->name);
     free(manifest->main);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "config/allowed_hosts.h"
 #include "config/config.h"
 #include "config/host_name.h"
 
@@ -19,6 +20,7 @@
 #define TENANT_LEFT_OUT_MAX 8 /* entries that are named */
 #define TENANT_BINDINGS_MAX 32
 #define TENANT_CALLERS_MAX 64
+#define TENANT_SECRETS_MAX 32
 
 struct route_pattern { // "hello.example.com/api/*", "*.example.com/*", "*"
     char *host;        /* lower case; "" for any host; without "*." for suffixes */
@@ -47,6 +49,17 @@ struct binding { /* env.NAME */
     unsigned line; /* in skep.yaml, for messages */
 };
 
+/* A secret that the tenant uses, whose value the operator gives: see supervisor/secrets/. */
+struct secret_use {
+    char *name;             /* neither env nor a binding has it */
+    bool is_injected;       /* into fetches; false: it is env.NAME */
+    bool has_where;         /* with is_injected */
+    struct host_rule where; /* https, one host, one port; owned if has_where */
+    char *header;           /* lower case */
+    char *format;           /* has {} once */
+    unsigned line;          /* in skep.yaml, for messages */
+};
+
 struct tenant_file {
     char *path; /* relative, normalised */
     char *data; /* followed by a NUL that size does not count */
@@ -70,6 +83,8 @@ struct manifest {
     unsigned n_env;
     struct binding *bindings;
     unsigned n_bindings;
+    struct secret_use *secrets;
+    unsigned n_secrets;
     char **callers; /* names of the tenants that may call this one */
     unsigned n_callers;
     struct host_rules hosts; /* allowed_hosts: what it may fetch */
@@ -106,7 +121,10 @@ struct manifest *manifest_free(struct manifest *manifest);
 /* Finds a binding by its name; NULL if there is none. */
 const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name);
 
-/* Returns whether both serve the same: name, main, cordon, routes, env, bindings, callers, allowed hosts,
+/* Finds a secret by its name; NULL if the tenant does not use it. */
+const struct secret_use *manifest_find_secret(const struct manifest *manifest, const char *name);
+
+/* Returns whether both serve the same: name, main, cordon, routes, env, bindings, secrets, callers, allowed hosts,
  * limits and files, in their order. Lines and paths of origin do not count. */
 bool manifest_is_same(const struct manifest *a, const struct manifest *b);
 

@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "config/manifest_bindings.h"
+#include "config/manifest_secrets.h"
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
 
@@ -61,7 +62,8 @@ static bool is_same_but_bytes(const struct manifest *a, const struct manifest *b
            strcmp(a->cordon, b->cordon) == 0 && has_same_routes(a, b) && has_same_env(a, b) &&
            a->reuse_after_stop == b->reuse_after_stop && a->eval == b->eval &&
            has_same_limits(a, b) && manifest_has_same_bindings(a, b) &&
-           host_rules_are_same(&a->hosts, &b->hosts) && has_same_list_of_files(a, b);
+           manifest_has_same_secrets(a, b) && host_rules_are_same(&a->hosts, &b->hosts) &&
+           has_same_list_of_files(a, b);
 }
 
 enum manifest_match manifest_compare_part(const struct manifest *a, const struct manifest *b,
@@ -174,6 +176,8 @@ int manifest_copy(struct manifest *manifest, struct manifest **ret_manifest)
         r = manifest_copy_bindings(manifest, copy);
     if (r == 0)
         r = host_rules_copy(&manifest->hosts, &copy->hosts);
+    if (r == 0)
+        r = manifest_copy_secrets(manifest, copy);
     if (r == 0)
         r = share_files(manifest, copy);
     if (r < 0)

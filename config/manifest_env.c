@@ -48,6 +48,11 @@ static int override_one(struct manifest *manifest, const char *name, const char 
                           "env: %s is the name of a binding: expected another one", name);
         return -EINVAL;
     }
+    if (manifest_find_secret(manifest, name)) {
+        config_errors_add(errors, manifest->file, 0,
+                          "env: %s is the name of a secret: expected another one", name);
+        return -EINVAL;
+    }
     if (strlen(value) > TENANT_ENV_VALUE_MAX) {
         config_errors_add(errors, manifest->file, 0, "env: %s: too long: expected at most 32 KiB",
                           name);

@@ -36,6 +36,13 @@ bool env_name_is_valid(const char *name)
     return strcmp(name, "__proto__") != 0;
 }
 
+const char secret_name_expected[] = "expected A-Z, a-z, 0-9 and _, no digit first, at most 64";
+
+bool secret_name_is_valid(const char *name)
+{
+    return strlen(name) <= SECRET_NAME_MAX_BYTES && env_name_is_valid(name);
+}
+
 int path_folder_of(const char *file, char **ret_folder)
 {
     const char *slash = strrchr(file, '/');

@@ -21,6 +21,10 @@ char *path_absolute(const char *folder, const char *path);
 /* Returns whether the name is [A-Za-z_][A-Za-z0-9_]*, and not __proto__, which would set the
  * prototype and no property. */
 bool env_name_is_valid(const char *name);
+/* Returns whether a secret may have the name: a name in env of at most 64 bytes. */
+#define SECRET_NAME_MAX_BYTES 64
+bool secret_name_is_valid(const char *name);
+extern const char secret_name_expected[]; /* for messages: "expected …" */
 bool path_fits_socket(const char *path);
 
 /* Checks an address: "127.0.0.1:8080", "[::1]:8080", "unix:path"; port 0 is any free one. NULL if

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The internals that the files of the store process share: main.c (the process), upload.c (a
- * version on its way in), versions.c (stored versions), callers.c (rights to call), recover.c (interrupted changes).
+ * version on its way in), versions.c (stored versions), callers.c (rights to call), secrets.c (sealed secrets), recover.c
+ * (interrupted changes).
  * Included by these and their tests only.
  *
  *   STATE/lock                                  flock(2) for each change: at an upgrade, two skepd run side by side
@@ -9,6 +10,8 @@
  *   STATE/key                                   random bytes that go into the names of versions: who reads a name
  *                                               cannot try what was in env
  *   STATE/callers                               which tenant each name in `callers` stands for, as skepd sends it
+ *   STATE/secrets/NAME/.owner                   id of the tenant whose secrets these are
+ *   STATE/secrets/NAME/SECRET                   a secret, as skepd has sealed it
  *   STATE/tenants/NAME/current                  link to versions/SHA256: what serves
  *   STATE/tenants/NAME/history                  history.h
  *   STATE/tenants/NAME/versions/SHA256/         bundle/ (the files as sent), env, info, sums
@@ -160,6 +163,15 @@ int version_remove_tenant(struct store_state *state, const char *name, unsigned 
 
 /* Takes a part of the rights to call; after the last one all of them are on the disk in place of those before. */
 int callers_part(struct store_state *state, const Skep__Store__Callers *part);
+
+/* ---- secrets.c */
+
+int secret_set(struct store_state *state, const Skep__Store__SecretSet *request);
+int secret_remove(struct store_state *state, const Skep__Store__SecretRemove *request);
+/* Removes all secrets of a tenant, durably. The lock is held. 0 or -errno without text. */
+int secrets_remove_tenant(const struct store_state *state, const char *tenant);
+/* Removes half-written files, and counts them. The lock is held. 0 or -errno without text. */
+int secrets_recover(const struct store_state *state, unsigned *leftovers);
 
 /* ---- recover.c */
 

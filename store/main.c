@@ -230,6 +230,20 @@ static int on_callers(void *client, const ProtobufCMessage *message)
                                                     : send_accepted(client, part->id);
 }
 
+static int on_secret_set(void *client, const ProtobufCMessage *message)
+{
+    const Skep__Store__SecretSet *set = (const Skep__Store__SecretSet *) message;
+    return secret_set(state_of(client), set) < 0 ? send_failed(client, set->id)
+                                                 : send_accepted(client, set->id);
+}
+
+static int on_secret_remove(void *client, const ProtobufCMessage *message)
+{
+    const Skep__Store__SecretRemove *remove = (const Skep__Store__SecretRemove *) message;
+    return secret_remove(state_of(client), remove) < 0 ? send_failed(client, remove->id)
+                                                       : send_accepted(client, remove->id);
+}
+
 static const struct channel_rule rules[] = {
     [SKEP__STORE__REQUEST__MESSAGE_BEGIN] = { 1, on_begin },
     [SKEP__STORE__REQUEST__MESSAGE_PART] = { 1, on_part },
@@ -240,6 +254,8 @@ static const struct channel_rule rules[] = {
     [SKEP__STORE__REQUEST__MESSAGE_REMOVE] = { 1, on_remove },
     [SKEP__STORE__REQUEST__MESSAGE_CHECK] = { 1, on_check },
     [SKEP__STORE__REQUEST__MESSAGE_CALLERS] = { 1, on_callers },
+    [SKEP__STORE__REQUEST__MESSAGE_SECRET_SET] = { 1, on_secret_set },
+    [SKEP__STORE__REQUEST__MESSAGE_SECRET_REMOVE] = { 1, on_secret_remove },
 };
 
 static const struct channel_table requests = {

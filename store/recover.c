@@ -147,6 +147,8 @@ int store_recover(struct store_state *state, unsigned *ret_leftovers)
     if (r < 0)
         return r;
     r = tree_each(state->tenants_fd, recover_tenant, &recovery);
+    if (r == 0)
+        r = secrets_recover(state, &recovery.leftovers);
     if (r == 0 && recovery.leftovers > 0)
         r = tree_sync_folders(state->tenants_fd);
     if (recovery.broken[0] && r != -ENOMEM)

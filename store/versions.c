@@ -317,7 +317,9 @@ static int remove_locked(struct store_state *state, const char *name, unsigned *
     if (r < 0)
         return r;
     (void) snprintf(trash, sizeof trash, STORE_TRASH "%s", name);
-    r = tree_remove(state->tenants_fd, trash);
+    r = secrets_remove_tenant(state, name); /* first: no other tenant of that name gets them */
+    if (r == 0)
+        r = tree_remove(state->tenants_fd, trash);
     if (r == 0)
         r = tree_rename(state->tenants_fd, name, trash);
     if (r < 0)

@@ -43,6 +43,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
+#include "supervisor/secrets/secrets.h"
 #include "supervisor/service/listen.h"
 #include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
@@ -67,6 +68,7 @@ struct skepd {
     struct store *store;         /* NULL: nothing can be deployed */
     bool has_egress;             /* egress can be started, or reached */
     struct egress *egress;       /* NULL: no tenant can ask servers */
+    struct secrets *secrets;
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     struct event_base *base;
@@ -393,10 +395,18 @@ static void dispose(void *owner, struct manifest *manifest)
 
 static int make_tenants(struct skepd *skepd)
 {
+    const struct secrets_options options = {
+        .config = skepd->config,
+        .has_state = skepd->store != NULL,
+        .is_dev = skepd->is_dev,
+    };
     int r = tenants_new(skepd->config, &skepd->record, &skepd->tenants);
 
+    if (r == 0)
+        r = secrets_new(&options, &skepd->secrets);
     if (r < 0)
         return r;
+    skepd->tenants->secrets = skepd->secrets;
     skepd->tenants->dispose = dispose;
     skepd->tenants->disposer = skepd;
     return 0;
@@ -488,6 +498,7 @@ static void tear_down(struct skepd *skepd)
     skepd->placements = placements_free(skepd->placements);
     skepd->versions = versions_free(skepd->versions);
     skepd->tenants = tenants_free(skepd->tenants);
+    skepd->secrets = secrets_free(skepd->secrets);
     skepd->spawner = spawner_free(skepd->spawner);
 }
 

@@ -32,7 +32,10 @@
     X(DEPLOY_PART, deploy_part, ADMIN_MAY_WRITE) \
     X(ROLLBACK, rollback, ADMIN_MAY_WRITE) \
     X(VERSIONS, versions, ADMIN_MAY_READ) \
-    X(REMOVE, remove, ADMIN_MAY_WRITE)
+    X(REMOVE, remove, ADMIN_MAY_WRITE) \
+    X(SECRET_SET, secret_set, ADMIN_MAY_WRITE) \
+    X(SECRET_REMOVE, secret_remove, ADMIN_MAY_WRITE) \
+    X(SECRETS, secrets, ADMIN_MAY_READ)
 /* clang-format on */
 
 #define ADMIN_DECLARE_HANDLER(case_name, name, right) \

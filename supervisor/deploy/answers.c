@@ -176,6 +176,7 @@ int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news)
 
     unserved_forget(deploy->deploys->with.tenants, deploy->tenant);
     callers_on_removed(deploy->deploys->with.tenants, deploy->tenant);
+    secrets_forget_tenant(deploy->deploys->with.tenants->secrets, deploy->tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant), "is removed, with %u versions",
               removed->versions);
     deploy_succeed(deploy, &result);

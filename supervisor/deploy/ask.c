@@ -25,9 +25,7 @@ static ProtobufCBinaryData bytes_of(const char *text)
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) text, .len = strlen(text) };
 }
 
-/* Sends a request. message: one of the kind, whose first field after the base is the id. */
-static int send_request(struct deploy *deploy, Skep__Store__Request__MessageCase kind,
-                        void *message)
+int deploy_send(struct deploy *deploy, Skep__Store__Request__MessageCase kind, void *message)
 {
     Skep__Store__Request request = SKEP__STORE__REQUEST__INIT;
 
@@ -45,7 +43,7 @@ static int send_begin(struct deploy *deploy)
     begin.uid = deploy->asker.uid;
     begin.max_bytes = config_files_bytes(deploy->deploys->with.config);
     deploy->state = DEPLOY_SENDING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_BEGIN, &begin);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_BEGIN, &begin);
 }
 
 static int send_list(struct deploy *deploy)
@@ -55,7 +53,7 @@ static int send_list(struct deploy *deploy)
     list.id = deploy->id;
     list.tenant = bytes_of(deploy->tenant);
     deploy->state = deploy->kind == DEPLOY_LIST ? DEPLOY_LISTING : DEPLOY_CHOOSING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_LIST, &list);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_LIST, &list);
 }
 
 int deploy_send_part(struct deploy *deploy, const struct deploy_part *from)
@@ -68,7 +66,7 @@ int deploy_send_part(struct deploy *deploy, const struct deploy_part *from)
     part.data = from->data;
     part.more = from->more;
     deploy->state = DEPLOY_SENDING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_PART, &part);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_PART, &part);
 }
 
 int deploy_send_seal(struct deploy *deploy)
@@ -77,7 +75,7 @@ int deploy_send_seal(struct deploy *deploy)
 
     seal.id = deploy->id;
     deploy->state = DEPLOY_SEALING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_SEAL, &seal);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_SEAL, &seal);
 }
 
 int deploy_send_commit(struct deploy *deploy, enum store_action action)
@@ -92,7 +90,7 @@ int deploy_send_commit(struct deploy *deploy, enum store_action action)
     commit.uid = deploy->asker.uid;
     commit.keep = deploy->deploys->with.config->deploy.keep;
     deploy->state = DEPLOY_COMMITTING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_COMMIT, &commit);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_COMMIT, &commit);
 }
 
 int deploy_send_remove(struct deploy *deploy)
@@ -102,7 +100,7 @@ int deploy_send_remove(struct deploy *deploy)
     remove.id = deploy->id;
     remove.tenant = bytes_of(deploy->tenant);
     deploy->state = DEPLOY_REMOVING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_REMOVE, &remove);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_REMOVE, &remove);
 }
 
 int deploy_send_check(struct deploy *deploy)
@@ -113,7 +111,7 @@ int deploy_send_check(struct deploy *deploy)
     check.tenant = bytes_of(deploy->tenant);
     check.version = bytes_of(deploy->version);
     deploy->state = DEPLOY_CHECKING;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_CHECK, &check);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_CHECK, &check);
 }
 
 int deploy_send_abort(struct deploy *deploy)
@@ -121,7 +119,7 @@ int deploy_send_abort(struct deploy *deploy)
     Skep__Store__Abort abort = SKEP__STORE__ABORT__INIT;
 
     abort.id = deploy->id;
-    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_ABORT, &abort);
+    return deploy_send(deploy, SKEP__STORE__REQUEST__MESSAGE_ABORT, &abort);
 }
 
 /* ---- commands */
@@ -135,7 +133,7 @@ static bool take_name(ProtobufCBinaryData text, char name[static NAME_MAX_BYTES 
     return strlen(name) == text.len && name_is_valid(name);
 }
 
-static unsigned count(const struct deploys *deploys, enum deploy_kind kind)
+unsigned deploys_count(const struct deploys *deploys, enum deploy_kind kind)
 {
     const struct deploy *deploy;
     unsigned n = 0;
@@ -160,12 +158,11 @@ void deploys_read_total(void *owner, struct total *total)
     const struct deploys *deploys = owner;
 
     total->limit = DEPLOYS_MAX;
-    total->used = count(deploys, DEPLOY_UPLOAD) + count(deploys, DEPLOY_ROLLBACK);
+    total->used = deploys_count(deploys, DEPLOY_UPLOAD) + deploys_count(deploys, DEPLOY_ROLLBACK);
     total->refused = deploys->refused;
 }
 
-/* Checks the conditions of all commands. */
-static int check(struct deploys *deploys, ProtobufCBinaryData text,
+int deploy_check(struct deploys *deploys, ProtobufCBinaryData text,
                  char name[static NAME_MAX_BYTES + 1], struct failure *failure)
 {
     if (!take_name(text, name))
@@ -182,8 +179,10 @@ static int check(struct deploys *deploys, ProtobufCBinaryData text,
         return failure_set(failure, -EPIPE, "%s", helper_advice(HELPER_STORE, HELPER_GONE));
     if (!helper_is_ready(store_helper(deploys->with.store)))
         return failure_set(failure, -EPIPE, DEPLOY_STORE_GONE);
-    if (count(deploys, DEPLOY_LIST) >= WAITING_MAX ||
-        count(deploys, DEPLOY_REMOVAL) >= WAITING_MAX || count_abandoned(deploys) >= WAITING_MAX ||
+    if (deploys_count(deploys, DEPLOY_LIST) >= WAITING_MAX ||
+        deploys_count(deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
+        deploys_count(deploys, DEPLOY_SECRET) >= WAITING_MAX ||
+        count_abandoned(deploys) >= WAITING_MAX ||
         helper_is_congested(store_helper(deploys->with.store)))
         return failure_set(failure, -EBUSY, "the store is busy: try again");
     return 0;
@@ -193,7 +192,7 @@ static int check(struct deploys *deploys, ProtobufCBinaryData text,
 static int check_change(struct deploys *deploys, ProtobufCBinaryData text,
                         char name[static NAME_MAX_BYTES + 1], struct failure *failure)
 {
-    int r = check(deploys, text, name, failure);
+    int r = deploy_check(deploys, text, name, failure);
     const struct tenant *tenant =
         r < 0 ? NULL : tenant_find(deploys->with.tenants, name, strlen(name));
 
@@ -207,16 +206,18 @@ static int check_change(struct deploys *deploys, ProtobufCBinaryData text,
     if (deploy_find_change(deploys, name))
         return failure_set(
             failure, -EBUSY,
-            "%s is being deployed, rolled back or removed by somebody else: try again", name);
-    if (count(deploys, DEPLOY_UPLOAD) + count(deploys, DEPLOY_ROLLBACK) >= DEPLOYS_MAX) {
+            "%s is being deployed, rolled back, removed or given a secret by somebody else: try "
+            "again",
+            name);
+    if (deploys_count(deploys, DEPLOY_UPLOAD) + deploys_count(deploys, DEPLOY_ROLLBACK) >=
+        DEPLOYS_MAX) {
         deploys->refused++;
         return failure_set(failure, -EBUSY, "too many deploys at a time: try again");
     }
     return 0;
 }
 
-/* r: the result of its first request to the store. */
-static int begun(struct deploy *deploy, int r, struct deploy **ret_deploy, struct failure *failure)
+int deploy_begun(struct deploy *deploy, int r, struct deploy **ret_deploy, struct failure *failure)
 {
     if (r < 0) {
         deploy_free(deploy);
@@ -244,7 +245,7 @@ int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
     if (!deploy)
         return no_memory(failure);
     deploy->until_ns = io_now_ns() + UPLOAD_S * NSEC_PER_SEC;
-    return begun(deploy, send_begin(deploy), ret_deploy, failure);
+    return deploy_begun(deploy, send_begin(deploy), ret_deploy, failure);
 }
 
 int deploy_rollback(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData version,
@@ -264,7 +265,7 @@ int deploy_rollback(struct deploys *deploys, ProtobufCBinaryData text, ProtobufC
         return no_memory(failure);
     if (version.len > 0)
         memcpy(deploy->version, version.data, version.len);
-    return begun(deploy, send_list(deploy), ret_deploy, failure);
+    return deploy_begun(deploy, send_list(deploy), ret_deploy, failure);
 }
 
 int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
@@ -283,12 +284,12 @@ int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "removal is asked for by uid %u",
               asker->uid);
     if (!tenant) /* may still be stored: broken when skepd started */
-        return begun(deploy, deploy_send_remove(deploy), ret_deploy, failure);
+        return deploy_begun(deploy, deploy_send_remove(deploy), ret_deploy, failure);
     deploy->leaving_number = tenant->number;
     deploy->state = DEPLOY_LEAVING;
     deploy->until_ns = io_now_ns() + LEAVE_S * NSEC_PER_SEC;
     versions_remove(tenant);
-    return begun(deploy, 0, ret_deploy, failure);
+    return deploy_begun(deploy, 0, ret_deploy, failure);
 }
 
 int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct deploy_asker *asker,
@@ -296,11 +297,11 @@ int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct 
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check(deploys, text, name, failure);
+    int r = deploy_check(deploys, text, name, failure);
     if (r < 0)
         return r;
     struct deploy *deploy = deploy_new(deploys, DEPLOY_LIST, asker, name);
     if (!deploy)
         return no_memory(failure);
-    return begun(deploy, send_list(deploy), ret_deploy, failure);
+    return deploy_begun(deploy, send_list(deploy), ret_deploy, failure);
 }

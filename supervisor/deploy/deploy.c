@@ -69,6 +69,7 @@ void deploy_free(struct deploy *deploy)
     TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
     if (deploy->staged)
         deploy->staged->listener = NULL;
+    sealed_secret_done(&deploy->sealed);
     free(deploy);
 }
 

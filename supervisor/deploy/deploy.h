@@ -48,6 +48,8 @@ struct deploy_listener {
     void (*failed)(void *owner, const struct failure *failure);
     void (*done)(void *owner, const struct deploy_result *result);
     void (*versions)(void *owner, const char *tenant, const Skep__Store__Versions *versions);
+    /* A secret was set or removed. */
+    void (*secret)(void *owner, const char *tenant, const char *name, bool had_it);
 };
 
 /* The progress of a deploy. */
@@ -63,6 +65,7 @@ enum deploy_state {
     DEPLOY_LEAVING,    /* the removed tenant ends the requests that it has accepted */
     DEPLOY_REMOVING,   /* the store removes it */
     DEPLOY_LISTING,    /* the store lists the versions, for the client */
+    DEPLOY_KEEPING,    /* the store writes or removes a secret */
     DEPLOY_RETURNING,  /* the version before serves again; the store makes that durable */
     DEPLOY_POSTPONED,  /* the same, but the store is asked when it is there again */
     DEPLOY_ABANDONED,  /* over; the store has still to answer */
@@ -145,6 +148,14 @@ int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
                   struct failure *failure);
 int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct deploy_asker *asker,
                 struct deploy **ret_deploy, struct failure *failure);
+
+/* Begin to set and to remove a secret that skep keeps. value: of the client, wiped by the caller. */
+int deploy_set_secret(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData secret,
+                      ProtobufCBinaryData value, const struct deploy_asker *asker,
+                      struct deploy **ret_deploy, struct failure *failure);
+int deploy_remove_secret(struct deploys *deploys, ProtobufCBinaryData text,
+                         ProtobufCBinaryData secret, const struct deploy_asker *asker,
+                         struct deploy **ret_deploy, struct failure *failure);
 
 struct deploy_part {
     ProtobufCBinaryData path, env, data; /* path or env is empty */

@@ -2,7 +2,7 @@
 /*
  * Declarations that the files of deploys share: life.c (states and events), deploy.c (all of them), ask.c (commands, and
  * requests to the store), boot.c (from the store to a worker), answers.c (the store's answers), watch.c (after the switch),
- * stored.c (at the start). No other file includes this.
+ * stored.c (at the start), secrets.c (secrets that skep keeps). No other file includes this.
  */
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "store/history.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/helpers/store.h"
+#include "supervisor/secrets/secrets.h"
 
 #define DEPLOY_TICK_US 20000
 #define DEPLOY_REASON_MAX 160
@@ -24,6 +25,7 @@ enum deploy_kind {
     DEPLOY_ROLLBACK,
     DEPLOY_REMOVAL,
     DEPLOY_LIST,
+    DEPLOY_SECRET, /* a secret is set or removed */
     DEPLOY_WATCH, /* the watch went back to the version before: the store follows */
 };
 
@@ -44,6 +46,8 @@ struct deploy {
     uint64_t boot_from_ns, boot_us;
     uint64_t leaving_number; /* number of the tenant that leaves */
     char reason[DEPLOY_REASON_MAX];
+    char secret[SECRET_NAME_MAX_BYTES + 1]; /* name of a secret */
+    struct sealed_secret sealed;            /* sealed value; { 0 }: the secret is removed */
 };
 TAILQ_HEAD(deploy_list, deploy);
 
@@ -124,6 +128,16 @@ int deploy_send_remove(struct deploy *deploy);
 int deploy_send_check(struct deploy *deploy);
 int deploy_send_abort(struct deploy *deploy);
 
+/* Sends a request. message: one of the kind, whose first field after the base is the id. */
+int deploy_send(struct deploy *deploy, Skep__Store__Request__MessageCase kind, void *message);
+/* Check the conditions of all commands, and of those that change a tenant; the name is taken out of text. */
+int deploy_check(struct deploys *deploys, ProtobufCBinaryData text,
+                 char name[static NAME_MAX_BYTES + 1], struct failure *failure);
+/* Returns the number of deploys of a kind that are not abandoned. */
+unsigned deploys_count(const struct deploys *deploys, enum deploy_kind kind);
+/* Hands the deploy to the command, or frees it. r: the result of its first request to the store. */
+int deploy_begun(struct deploy *deploy, int r, struct deploy **ret_deploy, struct failure *failure);
+
 /* Sends a part of an upload. */
 int deploy_send_part(struct deploy *deploy, const struct deploy_part *from);
 
@@ -150,6 +164,12 @@ int deploy_take_commit(struct deploy *deploy, const struct deploy_news *news);
 int deploy_choose(struct deploy *deploy, const struct deploy_news *news);
 int deploy_show(struct deploy *deploy, const struct deploy_news *news);
 int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news);
+
+/* ---- secrets.c */
+
+/* Actions of the table: the store has done it; the store was lost before it said so. */
+int deploy_take_secret(struct deploy *deploy, const struct deploy_news *news);
+int deploy_lose_secret(struct deploy *deploy, const struct deploy_news *news);
 
 /* ---- callers.c */
 

@@ -40,6 +40,7 @@ void deploy_fail_with(struct deploy *deploy, const struct failure *failure)
         [DEPLOY_UPLOAD] = "deploy failed",
         [DEPLOY_ROLLBACK] = "rollback failed",
         [DEPLOY_REMOVAL] = "removal failed",
+        [DEPLOY_SECRET] = "change of a secret failed",
         [DEPLOY_WATCH] = "rollback failed",
     };
     const struct deploy_asker asker = deploy->asker;
@@ -350,6 +351,11 @@ static const struct deploy_action actions[DEPLOY_STATES][DEPLOY_EVENTS] = {
         [DEPLOY_ON_VERSIONS] = ACTION(deploy_show),
         [DEPLOY_ON_DENIED] = ACTION(fail),
         [DEPLOY_ON_UNANSWERED] = ACTION(fail_gone),
+    },
+    [DEPLOY_KEEPING] = {
+        [DEPLOY_ON_ACCEPTED] = ACTION(deploy_take_secret),
+        [DEPLOY_ON_DENIED] = ACTION(fail),
+        [DEPLOY_ON_UNANSWERED] = ACTION(deploy_lose_secret),
     },
     [DEPLOY_RETURNING] = {
         [DEPLOY_ON_COMMITTED] = ACTION(end),

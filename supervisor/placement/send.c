@@ -6,6 +6,7 @@
 #include <event2/event.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "proto/channel.h"
 #include "supervisor/placement/exceeded.h"
 #include "supervisor/placement/first_credit.h"
@@ -41,13 +42,42 @@ static Skep__Worker__EvalMode eval_mode(const struct version *version)
     return (Skep__Worker__EvalMode) (wanted < allowed ? wanted : allowed);
 }
 
+/* Adds the secrets of env, which stay open until the frame is packed. Returns how many, or -errno. */
+static int open_secrets(const struct version *version, Skep__Worker__EnvVar *env,
+                        struct secret_value *values)
+{
+    const struct manifest *manifest = version->manifest;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < manifest->n_secrets; i++) {
+        const struct secret_use *use = &manifest->secrets[i];
+        if (use->is_injected)
+            continue;
+        int r =
+            secrets_open(version->tenant->tenants->secrets, manifest->name, use->name, &values[n]);
+        if (r == -ENOMEM)
+            return r;
+        if (r < 0) { /* was there when the version was installed */
+            (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name), r,
+                                   "the secret %s is missing in env", use->name);
+            continue;
+        }
+        skep__worker__env_var__init(&env[n]);
+        env[n].name = link_text(use->name);
+        env[n].value = link_bytes(values[n].data, values[n].size);
+        n++;
+    }
+    return (int) n;
+}
+
 static int send_begin(struct placement *placement)
 {
     struct worker *worker = placement->worker;
     const struct version *version = placement->version;
     const struct manifest *manifest = version->manifest;
-    Skep__Worker__EnvVar env[TENANT_ENV_MAX];
-    Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX];
+    Skep__Worker__EnvVar env[TENANT_ENV_MAX + TENANT_SECRETS_MAX];
+    Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX + TENANT_SECRETS_MAX];
+    struct secret_value secrets[TENANT_SECRETS_MAX] = { 0 };
     Skep__Worker__Binding bindings[TENANT_BINDINGS_MAX];
     Skep__Worker__Binding *to_bindings[TENANT_BINDINGS_MAX];
     Skep__Worker__Limits limits = SKEP__WORKER__LIMITS__INIT;
@@ -66,8 +96,11 @@ static int send_begin(struct placement *placement)
         skep__worker__env_var__init(&env[i]);
         env[i].name = link_text(manifest->env[i].name);
         env[i].value = link_text(manifest->env[i].value);
-        pointers[i] = &env[i];
     }
+    int n_secrets = open_secrets(version, env + manifest->n_env, secrets);
+    begin.n_env = manifest->n_env + (n_secrets < 0 ? 0 : (size_t) n_secrets);
+    for (size_t i = 0; i < begin.n_env; i++)
+        pointers[i] = &env[i];
     for (unsigned i = 0; i < manifest->n_bindings; i++) {
         skep__worker__binding__init(&bindings[i]);
         bindings[i].name = link_text(manifest->bindings[i].name);
@@ -81,14 +114,17 @@ static int send_begin(struct placement *placement)
     begin.main = link_text(manifest->main);
     begin.limits = &limits;
     begin.env = pointers;
-    begin.n_env = manifest->n_env;
     begin.row = placement->row;
     begin.reuse_after_stop = manifest->reuse_after_stop;
     begin.eval = eval_mode(version);
     begin.first_credit_us = first_credit_begin(placement);
     if (worker->board)
         atomic_store(&worker->board->no_credit_until_ns, first_credit_barred_until_ns(worker));
-    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+    int r = n_secrets < 0 ? n_secrets
+                          : link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+    for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+        secret_value_done(&secrets[i]);
+    return r;
 }
 
 static int send_end(const struct placement *placement)

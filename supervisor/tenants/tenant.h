@@ -11,6 +11,7 @@
 #include "config/manifest.h"
 #include "supervisor/record/holdup.h"
 #include "supervisor/record/record.h"
+#include "supervisor/secrets/secrets.h"
 #include "supervisor/tenants/books.h"
 #include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/conduct.h"
@@ -72,6 +73,7 @@ struct version {
     struct first_credit first_credit;
     struct version_counts counts;
     struct caller_right *rights; /* owned; one for each of the manifest's callers */
+    uint64_t secrets_stamp;      /* secrets_stamp of the tenant when the version was made */
 };
 
 /* State of a deployed tenant; see supervisor/deploy/. */
@@ -157,6 +159,7 @@ struct tenants {
     void (*on_callers)(void *owner);  /* see callers_watch */
     void *callers_owner;
     struct router *router;
+    struct secrets *secrets;         /* borrowed; NULL: there are none. Set by main.c */
     void (*on_failing)(void *owner); /* see tenants_watch */
     void *watcher;
     void (*dispose)(void *owner, struct manifest *manifest); /* see tenants_dispose */

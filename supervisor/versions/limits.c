@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Applies a change of the config to the limits of a tenant's versions. Supervisor, loop thread.
+ * Applies a change of the config to the limits of a tenant's versions, and a change of the tenant's secrets to its isolates.
+ * Supervisor, loop thread.
  */
 #include "common/cleanup.h"
 #include "supervisor/requests/ledger.h"
@@ -53,6 +54,19 @@ static limit_set renew_version(struct version *version, limit_set *ret_differing
     return differ & told;
 }
 
+/* Returns whether the version's isolates have values in env that were changed since. Those that are injected are asked for at
+ * each fetch. */
+static bool has_old_secrets(const struct version *version)
+{
+    const struct manifest *manifest = version->manifest;
+    bool has_any = false;
+
+    for (unsigned i = 0; i < manifest->n_secrets && !has_any; i++)
+        has_any = !manifest->secrets[i].is_injected;
+    return has_any && version->secrets_stamp !=
+                          secrets_stamp(version->tenant->tenants->secrets, version->tenant->name);
+}
+
 bool version_has_old_limits(const struct version *version)
 {
     const struct config *config = version->tenant->tenants->config;
@@ -60,7 +74,8 @@ bool version_has_old_limits(const struct version *version)
     struct limits limits;
 
     tenant_resolve_limits(config, version->cordon, version->manifest, &limits, origins);
-    return differing(version, &limits, limits_observed(config, version->cordon)) != 0;
+    return differing(version, &limits, limits_observed(config, version->cordon)) != 0 ||
+           has_old_secrets(version);
 }
 
 int versions_renew_limits(struct tenant *tenant)
@@ -68,17 +83,17 @@ int versions_renew_limits(struct tenant *tenant)
     _cleanup_(failure_done) struct failure failure = { 0 };
     struct manifest *copy;
     limit_set differ = 0;
-    limit_set left = renew_version(tenant->version, &differ);
+    bool is_old = renew_version(tenant->version, &differ) != 0 || has_old_secrets(tenant->version);
 
     if (tenant->candidate) { /* the rest of both changes when it serves, or is refused */
         (void) renew_version(tenant->candidate, &differ);
-        left = 0;
+        is_old = false;
     }
     if (differ != 0)
         ledger_on_limits(tenant);
     /* A version that has not loaded yet gets the others when it serves: no other version may
      * overtake it. */
-    if (left == 0 || tenant->version->listener || tenant->deployed.is_unrouted)
+    if (!is_old || tenant->version->listener || tenant->deployed.is_unrouted)
         return differ != 0;
     int r = manifest_copy(tenant->version->manifest, &copy);
     if (r < 0)

@@ -52,8 +52,11 @@ int versions_stage(struct versions *versions, struct manifest *manifest, const c
 {
     struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
     const struct route_pattern *route;
-    int r = tenant_find_conflict(versions->tenants, manifest, &route) ? -EEXIST : 0;
+    int r = secrets_check(versions->tenants->secrets, manifest, NULL, NULL, failure);
 
+    if (r < 0)
+        return r;
+    r = tenant_find_conflict(versions->tenants, manifest, &route) ? -EEXIST : 0;
     if (r == 0 && !tenant)
         r = stage_first(versions, manifest, dir, ret_version);
     else if (r == 0)

@@ -190,6 +190,7 @@ void versions_warn_of_hosts(const struct versions *versions, const struct manife
               notes.items[0].file, notes.items[0].line, notes.items[0].text, more);
 }
 
+/* Installs a manifest whose secrets are there. */
 static int install(struct versions *versions, struct manifest *manifest, const char *dir)
 {
     struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
@@ -208,8 +209,11 @@ static int install(struct versions *versions, struct manifest *manifest, const c
 int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
                      struct failure *failure)
 {
-    int r = install(versions, manifest, dir);
+    int r = secrets_check(versions->tenants->secrets, manifest, NULL, NULL, failure);
 
+    if (r < 0)
+        return r;
+    r = install(versions, manifest, dir);
     if (r < 0)
         return versions_explain(versions, r, manifest, failure);
     versions_warn_of_hosts(versions, manifest);

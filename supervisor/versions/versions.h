@@ -37,12 +37,12 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors);
 /* Removes a tenant: it gets no new requests, and its routes and its name are free at once. Accepted requests are served to
  * the end; the tenant is freed later, when nothing of it is left in any worker. */
 void versions_remove(struct tenant *tenant);
-/* Applies changed limits of the config or of its cordons: those that the supervisor enforces count at
+/* Applies changed secrets of the tenant, and changed limits of the config or of its cordons: those that the supervisor enforces count at
  * once; for others the same files become the next version, which serves once it has loaded, after the
  * candidate if there is one, or the first version if that has not loaded. Returns 1 if any of the
  * tenant's limits has changed, 0, or -errno. */
 int versions_renew_limits(struct tenant *tenant);
-/* Returns whether the config has other limits for the version by now. */
+/* Returns whether the config has other limits for the version by now, or its isolates have secrets that were changed. */
 bool version_has_old_limits(const struct version *version);
 /* Does the same as versions_install, but the version only loads: as the candidate, or, for a new tenant, as the version
  * of a tenant without routes. The listener is told the end of the load, and then has the version

@@ -264,6 +264,7 @@ DEPLOY, DEPLOY_PART, ROLLBACK, VERSIONS, REMOVE = range(13, 18)
 CONFIG_RELOAD = 18
 DRAIN, UPGRADE, EXPLAIN, TOP, KILL_WORKER = range(19, 24)
 LOG_TAIL = 24
+SECRET_SET, SECRET_REMOVE, SECRETS = range(25, 28)
 
 # name: how, frames
 ADMIN = {
@@ -313,6 +314,10 @@ ADMIN = {
     "rollback": (0, frame(ROLLBACK, f1="alpha") + frame(ROLLBACK, f1="new", f2="ab" * 40)),
     "versions": (0, frame(VERSIONS, f1="alpha") + frame(VERSIONS)),
     "remove": (0, frame(REMOVE, f1="alpha") + frame(REMOVE, f1="new") + frame(TENANTS)),
+    "secret-set": (0, frame(SECRET_SET, f1="alpha", f2="KEY", f3="x") + frame(STATS)),
+    "secret-set-of-no-name": (0, frame(SECRET_SET, f1="../x", f2="KEY", f3="x") + frame(SECRET_SET)),
+    "secret-remove": (0, frame(SECRET_REMOVE, f1="alpha", f2="KEY") + frame(SECRET_REMOVE)),
+    "secrets": (0, frame(SECRETS) + frame(SECRETS, f1="alpha", f2=1) + frame(SECRETS, f1="a" * 600)),
     "status": (0, frame(STATUS)),
     "drain": (0, frame(DRAIN) + frame(STATUS)),
     "upgrade": (0, frame(UPGRADE) + frame(STATUS)),
@@ -405,7 +410,7 @@ FRAMES = {
     "to-worker": (TO_WORKER, frame(1, f1=1, f2="a", f3="worker.js") + frame(4, f1=5, f2="GET", f3="/")),
     "command": (COMMAND, b"".join(frame(case, f1="alpha") for case in range(1, 26))),
     "answer": (ANSWER, frame(1, f1="0.1", f2="13.6", f3=9) + frame(2, f1="gone", f2="why")),
-    "store-request": (STORE_REQUEST, b"".join(frame(case, f1=1, f2="a") for case in range(1, 10))),
+    "store-request": (STORE_REQUEST, b"".join(frame(case, f1=1, f2="a") for case in range(1, 12))),
     "store-answer": (STORE_ANSWER, b"".join(frame(case, f1=1, f2="a" * 64) for case in range(1, 9))),
     "repeated": (ANSWER, frame(3, f1=[message(f1="a", f2=1)] * 30)),
     "truncated": (COMMAND, frame(4, f1="alpha")[:-1]),

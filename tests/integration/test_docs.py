@@ -16,7 +16,7 @@ from dev_server import Dev
 from harness import BIN, SKEPD, TOP, free_port, script, wait_for
 
 MAN = TOP / "docs" / "man"
-PAGES = ["skep.1", "skepd.8", "skep.yaml.5", "skepd.yaml.5"]
+PAGES = ["skep.1", "skepd.8", "skep-egress.8", "skep.yaml.5", "skepd.yaml.5"]
 
 
 def run(*command, **options):
@@ -160,7 +160,7 @@ def known_keys(folder, file, text):
 
 @pytest.fixture
 def service_keys(folder):
-    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits", "log", "egress"]
+    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits", "log", "egress", "secrets"]
     lines = ["nonsense: 1", *(f"{name}: {{ nonsense: 1 }}" for name in mappings)]
     lines[2] = "admin: { nonsense: 1, read: { nonsense: 1 } }"
     lines[6] = "limits: { nonsense: 1, default: { nonsense: 1 } }"

@@ -69,7 +69,8 @@ static void test_documentation_has_the_defaults(void **state)
     struct config *documented = parse(text);
     struct config *preset = parse(LISTEN);
     struct config_changes changes = { 0 };
-    static const char *const examples[] = { "tenants", "state", "admin.group", "metrics.listen" };
+    static const char *const examples[] = { "tenants", "state", "admin.group", "metrics.listen",
+                                            "secrets.key" };
 
     (void) state;
     assert_int_equal(config_compare(preset, documented, &changes), 0);
@@ -163,7 +164,7 @@ static void test_byte_order_mark_is_passed_over(void **state)
     expect_errors("\xef\xbb\xbf" LISTEN "log_level: info\nbogus: 1\n",
                   "3: unknown key \"bogus\": expected one of listen, admin_socket, tenants, "
                   "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
-                  "egress, jail, http, "
+                  "egress, secrets, jail, http, "
                   "limits, cordons");
 }
 
@@ -221,7 +222,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
                   "3: unknown key \"cordon\": did you mean \"cordons\"? Expected one of listen, "
                   "admin_socket, tenants, "
                   "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
-                  "egress, jail, http, limits, cordons");
+                  "egress, secrets, jail, http, limits, cordons");
     expect_errors(
         LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
         "4: unknown key \"wrkers\" in cordons[0]: did you mean \"workers\"? Expected one of "
@@ -399,7 +400,7 @@ static void test_messages_cannot_forge_lines_or_move_the_terminal(void **state)
         LISTEN "\"a\\n\\e[2J\\x9b\": 1\n",
         "2: unknown key \"a\\x0a\\x1b[2J\\xc2\\x9b\": expected one of listen, admin_socket, "
         "tenants, log_level, log_format, access_log, log, state, drain_s, admin, metrics, "
-        "deploy, egress, jail, http, limits, cordons");
+        "deploy, egress, secrets, jail, http, limits, cordons");
 }
 
 static void test_many_errors_are_counted_and_not_kept(void **state)

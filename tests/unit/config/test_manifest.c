@@ -114,11 +114,12 @@ static void test_full_manifest_is_read_as_it_stands(void **state)
 static void test_shape_of_the_file_is_checked(void **state)
 {
     (void) state;
-    expect_errors("nam: a\n", "1: unknown key \"nam\": did you mean \"name\"? Expected one of "
-                              "name, main, routes, cordon, "
-                              "after_stop, eval, env, bindings, callers, allowed_hosts, limits\n"
-                              "1: missing key \"name\": expected it in this mapping\n"
-                              "1: missing key \"main\": expected it in this mapping");
+    expect_errors("nam: a\n",
+                  "1: unknown key \"nam\": did you mean \"name\"? Expected one of "
+                  "name, main, routes, cordon, "
+                  "after_stop, eval, env, bindings, secrets, callers, allowed_hosts, limits\n"
+                  "1: missing key \"name\": expected it in this mapping\n"
+                  "1: missing key \"main\": expected it in this mapping");
     expect_errors(START "name: b\n", "3: duplicate key \"name\": it is in line 1 already");
     expect_errors(START "routes: x\n", "3: routes: a single value: expected a list ([a, b])");
     expect_errors(START "routes: []\n", "3: routes: empty list: expected at least 1");
@@ -227,7 +228,7 @@ static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
     expect_errors(
         START "observe: []\n",
         "3: unknown key \"observe\": expected one of name, main, "
-        "routes, cordon, after_stop, eval, env, bindings, callers, allowed_hosts, limits");
+        "routes, cordon, after_stop, eval, env, bindings, secrets, callers, allowed_hosts, limits");
 }
 
 static void test_bindings_and_callers_are_taken(void **state)
