@@ -192,10 +192,14 @@ static int open_sealed(const struct secrets *secrets, const struct secret_owner 
                : -ENOKEY;
 }
 
-/* Takes a variable of the terminal in which `skep dev` runs. */
+/* Takes a variable of the terminal in which `skep dev` runs. Their prefix keeps a stranger's skep.yaml from naming any
+ * other one. */
 static int open_variable(const char *name, struct secret_value *ret)
 {
-    const char *variable = getenv(name);
+    char prefixed[sizeof SECRETS_DEV_PREFIX + SECRET_NAME_MAX_BYTES];
+
+    (void) snprintf(prefixed, sizeof prefixed, SECRETS_DEV_PREFIX "%s", name);
+    const char *variable = getenv(prefixed);
 
     if (!variable || secrets_check_value(variable, strlen(variable)))
         return -ENOENT;
@@ -245,9 +249,9 @@ static int refuse(const struct manifest *manifest, const struct secret_use *use,
 
     if (error == -ENOENT && is_dev)
         return failure_set_at(failure, error, manifest->file, use->line,
-                              "secrets: %s is not set: expected a variable of that name in the "
-                              "environment of `skep dev`",
-                              use->name);
+                              "secrets: %s is not set: expected the variable " SECRETS_DEV_PREFIX
+                              "%s in the environment of `skep dev`",
+                              use->name, use->name);
     if (error == -ENOMEM)
         return failure_set(failure, error, "skepd is out of memory");
     if (error == -ENOKEY)

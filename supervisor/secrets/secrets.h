@@ -24,11 +24,12 @@ struct secret_value {
 };
 void secret_value_done(struct secret_value *value); /* wipes it */
 
+#define SECRETS_DEV_PREFIX "SKEP_SECRET_"
+
 struct secrets_options {
     const struct config *config; /* borrowed */
     bool has_state;              /* the store keeps secrets below config->state */
-    bool
-        is_dev; /* `skep dev`: a secret that is nowhere else is the variable of its name in the environment */
+    bool is_dev; /* `skep dev`: a secret that is nowhere else is the variable SKEP_SECRET_NAME */
 };
 
 /* Reads the key, and all secrets. One that cannot be read or opened is an error in the log, and missing afterwards. 0; or -errno,

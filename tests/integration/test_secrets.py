@@ -10,7 +10,9 @@ import subprocess
 
 import pytest
 from deploying import Deployer, store_of
-from harness import BIN, descendants, script, wait_for
+from dev_server import Dev
+from harness import BIN, descendants, free_port, script, wait_for
+from upgradable import Upgradable
 
 SHOW = script("return Response.json([env.API_KEY ?? null, Object.keys(env)]);")
 MARKER = "Marker-7f3Kq2-value"
@@ -304,6 +306,55 @@ def test_tenant_of_a_folder_gets_it_too(tmp_path):
         assert keeper.skepd.get("free").status == 200
     finally:
         keeper.skepd.stop()
+
+
+def test_skep_dev_takes_secrets_from_the_environment(tmp_path, monkeypatch):
+    """No variable without the prefix: the folder may be a stranger's."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "skep.yaml").write_text(json.dumps({"name": "shop", "main": "worker.js", "secrets": NAMED}))
+    (folder / "worker.js").write_text(SHOW)
+    monkeypatch.setenv("API_KEY", "never")
+    monkeypatch.setenv("SKEP_SECRET_API_KEY", "from the terminal")
+    dev = Dev(tmp_path, folder)
+    try:
+        assert json.loads(dev.get().body) == ["from the terminal", ["API_KEY"]]
+    finally:
+        dev.stop()
+    monkeypatch.delenv("SKEP_SECRET_API_KEY")
+    command = [BIN / "skep", "dev", folder, "--port", str(free_port())]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert run.returncode == 1 and "expected the variable SKEP_SECRET_API_KEY" in run.stdout + run.stderr
+
+
+# ---- an upgrade
+
+
+def test_upgrade_keeps_secrets_and_they_can_be_set_afterwards(tmp_path):
+    key = make_key(tmp_path / "secrets.key")
+    skepd = Upgradable(tmp_path, {}, state=str(tmp_path / "state"), secrets={"key": str(key)})
+    skepd.start()
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    manifest = {"name": "shop", "main": "worker.js", "routes": ["shop.test/*"], "secrets": NAMED}
+    (folder / "skep.yaml").write_text(json.dumps(manifest))
+    (folder / "worker.js").write_text(SHOW)
+
+    def set_value(value):
+        command = [BIN / "skep", "--socket", skepd.admin_socket, "secrets", "set", "shop", "API_KEY"]
+        run = subprocess.run(command, input=value, capture_output=True, text=True, timeout=30)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    try:
+        assert set_value("one") == "API_KEY of shop is set; the version that serves does not use it\n"
+        assert skepd.skep("deploy", folder).returncode == 0
+        skepd.upgrade()
+        assert json.loads(skepd.get("shop").body)[0] == "one"
+        assert set_value("two") == "API_KEY of shop has another value; new isolates with it take over\n"
+        wait_for(lambda: json.loads(skepd.get("shop").body)[0] == "two", "the new value")
+    finally:
+        skepd.stop()
 
 
 # ---- where a value never is
