@@ -114,6 +114,26 @@ def test_jail_is_full_below_the_hardening(service):
     assert cgroup_of(service.worker()["pid"]).parent == leaf.parent
 
 
+def test_way_out_is_for_skepd_alone(service):
+    service.set_up({"a": HELLO})
+    where = "/run/skep-egress/egress.sock"
+    status = os.stat(where)
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, skep_user().pw_uid)
+    connect = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect('{where}'); assert s.recv(1)"
+    nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "python3", "-c", connect]
+    assert subprocess.run(nobody, capture_output=True).returncode != 0
+    assert show("ActiveState", "skep-egress.service") == "inactive"
+    # As skepd's user, in skepd's namespaces.
+    run("nsenter", f"--target={service.pid}", "--mount", "--net", "setpriv", "--reuid=skep", "--regid=skep",
+        "--clear-groups", "python3", "-c", connect)  # fmt: skip
+    pid = int(show("MainPID", "skep-egress.service"))
+    own = status_of(pid)
+    assert set(own["Uid"].split()) == {str(pwd.getpwnam("skep-egress").pw_uid)}
+    assert {int(own[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert (own["NoNewPrivs"].strip(), own["Seccomp"].strip()) == ("1", "2")
+    assert namespaces(pid)["net"] == namespaces(1)["net"] != namespaces(service.pid)["net"]
+
+
 # ---- upgrades
 
 
