@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/record/failure.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/versions/versions.h"
 
 /* ---- requests to the store */
@@ -46,12 +47,15 @@ static int send_remove(struct deploy *deploy)
 
 /* ---- answers */
 
-/* Loads the tenant's next isolates with the new value; those that run end their requests. */
+/* Loads the tenant's next isolates with the new value; those that run end their requests. Connections on which the former value
+ * was sent are not used again. */
 static void renew(const struct deploy *deploy)
 {
     struct tenant *tenant =
         tenant_find(deploy->deploys->with.tenants, deploy->tenant, strlen(deploy->tenant));
 
+    if (tenant)
+        ledger_forget_hosts(tenant);
     if (tenant && versions_renew_limits(tenant) < 0)
         log_event(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = deploy->tenant),
                   "isolates keep the former value of the secret %s: out of memory", deploy->secret);

@@ -17,6 +17,7 @@
 #include "proto/frame.h"
 #include "supervisor/helpers/egress.h"
 #include "supervisor/requests/calling.h"
+#include "supervisor/requests/fetch_secrets.h"
 #include "supervisor/requests/kinds.h"
 
 #define TEXT_BYTES FETCH_TEXT_BYTES
@@ -296,7 +297,8 @@ static bool is_allowed(const struct fetch *fetch, char text[static TEXT_BYTES])
                             &question, text) == FETCH_ALLOWED;
 }
 
-static int open_at_egress(struct fetch *fetch)
+/* ret_secret: NULL, or the name of a secret that the request must have, and cannot get: r says why. */
+static int open_at_egress(struct fetch *fetch, const char **ret_secret)
 {
     const struct fetch_parts *parts = &fetch->parts;
     const struct version *version = fetch->parent->attempt.version;
@@ -318,10 +320,21 @@ static int open_at_egress(struct fetch *fetch)
         .total_ms = FETCH_TOTAL_MS,
     };
 
+    struct fetch_head with_secrets = { 0 };
+    int r = fetch_secrets_add(version->tenant->tenants->secrets, version->manifest, parts,
+                              &with_secrets, ret_secret);
+    if (r < 0)
+        return r;
+    if (with_secrets.data) {
+        request.head = with_secrets.data;
+        request.head_size = with_secrets.size;
+    }
     request.named =
         egress_rules_named(fetch->parent->ledger->config, version->cordon, &request.n_named);
     fetch->credit = request.credit;
-    return egress_open(fetches_of(fetch)->egress, &request, &egress_ops, fetch, &fetch->open);
+    r = egress_open(fetches_of(fetch)->egress, &request, &egress_ops, fetch, &fetch->open);
+    fetch_head_done(&with_secrets);
+    return r;
 }
 
 static_assert(EGRESS_WINDOW_BYTES == CALL_WINDOW_BYTES,
@@ -349,7 +362,16 @@ int fetch_begin(struct fetch *fetch)
         fail(fetch, ERROR_OVERLOADED, NULL, "overloaded: no memory for the call");
         return 0;
     }
-    int r = open_at_egress(fetch);
+    const char *secret = NULL;
+    int r = open_at_egress(fetch, &secret);
+    if (secret) {
+        (void) snprintf(
+            text, sizeof text,
+            "the secret %s cannot go into the request: %s; `skep secrets list` shows it", secret,
+            r == -ENOENT ? "it is not set" : strerrordesc_np(-r));
+        fail(fetch, ERROR_FETCH_FAILED, NULL, text);
+        return 0;
+    }
     if (r == -EAGAIN || (r == -EPIPE && fetches_await_egress(fetches_of(fetch))))
         return -EAGAIN;
     if (r < 0) {

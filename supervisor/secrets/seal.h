@@ -32,7 +32,7 @@ struct secret_place {
     const char *tenant, *name;
 };
 
-/* What stands beside a sealed value. */
+/* Facts that stand beside a sealed value. */
 struct sealed_facts {
     uint64_t time_ms;
     uint32_t uid;

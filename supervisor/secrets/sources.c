@@ -30,7 +30,7 @@ static int credential_path(const char *name, char **ret_path)
     return asprintf(ret_path, "%s/%s", folder, name) < 0 ? -ENOMEM : 0;
 }
 
-/* Whoever copies the state folder must not get the key with it. */
+/* Returns whether a copy of the folder would have the file in it. */
 static bool is_below(const char *path, const char *folder)
 {
     char whole[PATH_MAX], top[PATH_MAX];
