@@ -75,25 +75,40 @@ static void put_fault(enum host_verdict verdict, const struct host_question *que
     }
 }
 
+/* Adds the rule that would allow the question, for the tenant's author to write. */
+static void add_expected(const struct host_question *question, char *text)
+{
+    const struct piece host = host_of(question);
+    char rule[HOST_RULE_TEXT_MAX + 1];
+    size_t have = strlen(text);
+
+    if (strlen(host.text) != question->host.size ||
+        memcmp(host.text, question->host.data, question->host.size) != 0)
+        return; /* not a host that a rule can have */
+    if (egress_rules_suggest(question, rule)[0])
+        (void) snprintf(text + have, FETCH_TEXT_BYTES - have, ": expected \"%s\" there", rule);
+}
+
 static void put_refusal(enum host_verdict verdict, const struct host_question *question,
                         const struct list *list, const struct host_rule *rule, char *text)
 {
     char words[HOST_RULE_TEXT_MAX + 1] = "";
 
-    if (verdict == HOST_NOT_ALLOWED) {
+    if (verdict == HOST_NOT_ALLOWED)
         (void) snprintf(text, FETCH_TEXT_BYTES, "the host %s is not in %s", host_of(question).text,
                         list->name);
-        return;
-    }
-    put_fault(verdict, question, text);
+    else
+        put_fault(verdict, question, text);
     size_t have = strlen(text);
-    if (!rule || !list->is_tenants) {
+    if (rule && !list->is_tenants) {
         (void) snprintf(text + have, FETCH_TEXT_BYTES - have, ": %s, does not say so", list->name);
-        return;
+    } else if (rule) {
+        (void) host_rule_text(rule, words);
+        (void) snprintf(text + have, FETCH_TEXT_BYTES - have, ": %s has \"%.*s%s\"", list->name,
+                        SHOWN_RULE_BYTES, words, strlen(words) > SHOWN_RULE_BYTES ? "..." : "");
     }
-    (void) host_rule_text(rule, words);
-    (void) snprintf(text + have, FETCH_TEXT_BYTES - have, ": %s has \"%.*s%s\"", list->name,
-                    SHOWN_RULE_BYTES, words, strlen(words) > SHOWN_RULE_BYTES ? "..." : "");
+    if (list->is_tenants && verdict < HOST_METHOD_NOT_ALLOWED)
+        add_expected(question, text);
 }
 
 /* ---- the decision */

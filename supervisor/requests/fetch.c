@@ -87,12 +87,25 @@ static void log_end(const struct fetch *fetch, enum error_code code,
               text[0] != '\0' ? ": " : "", text);
 }
 
+/* Tells the tenant's log of a refusal, so that its author sees the rule even where JavaScript catches the error. */
+static void tell_refusal(const struct fetch *fetch, const char *text)
+{
+    char line[TEXT_BYTES + sizeof fetch->method + sizeof fetch->host + 32];
+
+    int n =
+        snprintf(line, sizeof line, "fetch refused: %s %s: %s", fetch->method, fetch->host, text);
+    tenant_log_of(fetch->parent->attempt.tenant, fetch->parent->attempt.id, TENANT_WARN, line,
+                  (size_t) n);
+}
+
 void fetch_note_end(const struct fetch *fetch, enum error_code code,
                     const struct egress_result *result, const char *text)
 {
     /* An answer was counted with its head, and a limit where it was met. */
     if (fetch->status == 0 && code != ERROR_NONE && code != ERROR_SUB_LIMIT)
         call_count(fetch->parent, code);
+    if (code == ERROR_FETCH_DENIED)
+        tell_refusal(fetch, text);
     if (log_get_level() >= LOG_LEVEL_DEBUG)
         log_end(fetch, code, result, text);
 }

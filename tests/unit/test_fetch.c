@@ -354,6 +354,18 @@ static void test_a_status_that_is_none_fails(void **state)
 
 /* ---- rules */
 
+/* Expects a warning that begins so as the newest line of the tenant's log. */
+static void expect_line(const struct tenant *tenant, const char *begin)
+{
+    const struct log_line *line =
+        log_store_newest(tenant->tenants->record->log_store, &tenant->counted);
+
+    assert_non_null(line);
+    assert_int_equal(line->level, TENANT_WARN);
+    assert_true(line->size > strlen(begin));
+    assert_memory_equal(line->text, begin, strlen(begin));
+}
+
 static void test_what_a_rule_refuses_is_not_sent(void **state)
 {
     struct scene *s = *state;
@@ -365,6 +377,7 @@ static void test_what_a_rule_refuses_is_not_sent(void **state)
     assert_true(seen.n_failures == 1 && seen.n_limits == 0);
     assert_non_null(strstr(seen.text, "denied.test"));
     assert_int_equal(counted(s, "a", ERROR_FETCH_DENIED), 1);
+    expect_line(request->attempt.tenant, "fetch refused: GET denied.test: ");
     head.host = (struct call_text){ "A.test", 6 };
     (void) fetch(request, head);
     seen = look(s);
@@ -684,6 +697,7 @@ static void test_an_end_says_why(void **state)
     assert_string_equal(look(s).text, "a.test: the certificate has expired");
     played_done(1, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS, "a.test is 10.0.0.1, a private address");
     assert_int_equal(look(s).n_failures, 1);
+    expect_line(request->attempt.tenant, "fetch refused: GET a.test: a.test is 10.0.0.1");
     played_head(2, 200, NULL, NULL);
     played_body(2, 10);
     played_done(2, SKEP__EGRESS__FAILURE__FAILURE_CLOSED, "a.test has closed the connection");

@@ -68,7 +68,9 @@ static void test_there_is_no_way_out_where_nothing_is_said(void **state)
     manifest = tenant(TENANT);
     assert_int_equal(manifest->hosts.n, 0);
     assert_int_equal(ask(config, manifest, "GET https a.test 443 /", text), FETCH_NOT_IN_MANIFEST);
-    assert_string_equal(text, "the host a.test is not in allowed_hosts of skep.yaml");
+    assert_string_equal(text,
+                        "the host a.test is not in allowed_hosts of skep.yaml: expected \"a.test\" "
+                        "there");
     (void) manifest_free(manifest);
     (void) config_free(config);
 }
@@ -209,13 +211,14 @@ static void test_the_refusal_says_which_rule(void **state)
         { "PUT https a.test 443 /x", FETCH_ALLOWED, "" },
         { "GET http c.test 80 /", FETCH_ALLOWED, "" },
         { "GET https b.test 443 /", FETCH_NOT_IN_MANIFEST,
-          "the host b.test is not in allowed_hosts of skep.yaml" },
+          "the host b.test is not in allowed_hosts of skep.yaml: expected \"b.test\" there" },
         { "GET https c.test 443 /", FETCH_NOT_IN_MANIFEST,
           "https:// is not allowed for the host c.test: allowed_hosts of skep.yaml has "
-          "\"http://c.test\"" },
+          "\"http://c.test\": expected \"c.test\" there" },
         { "GET https a.test 8443 /", FETCH_NOT_IN_MANIFEST,
           "port 8443 is not allowed for the host a.test: allowed_hosts of skep.yaml has "
-          "\"a.test\"" },
+          "\"a.test\": expected "
+          "\"a.test:8443\" there" },
         { "POST http a.test 8080 /v1", FETCH_NOT_IN_MANIFEST,
           "POST is not allowed for the host a.test: allowed_hosts of skep.yaml has "
           "\"GET,HEAD http://a.test:8080/v1\"" },
