@@ -90,6 +90,13 @@ static void check_network(const struct unit *unit)
         refuse(unit, "metrics.listen", config->metrics.listen, "PrivateNetwork=yes",
                "expected no such key, and skepd-metrics.socket (systemctl enable --now "
                "skepd-metrics.socket)");
+    if (config->egress.fetch && !config->egress.socket)
+        config_errors_add(
+            unit->errors, unit->document->file, yaml_line(unit->document, "egress"),
+            "egress: a skep-egress that skepd starts cannot reach servers in %s, which "
+            "has PrivateNetwork=yes: expected socket: /run/skep-egress/egress.sock, "
+            "that of skep-egress.socket",
+            unit->file);
 }
 
 static void check_sight(const struct unit *unit, const char *key, const char *path)

@@ -394,6 +394,7 @@ UNIT = TOP / "packaging" / "systemd" / "skepd.service"
 @pytest.mark.parametrize("line, key, advice", [
     ("listen: ['127.0.0.1:80']", "listen[0]", "skepd.socket"),
     ("metrics: {listen: '127.0.0.1:9'}", "metrics.listen", "skepd-metrics.socket"),
+    ("egress: { deny: [a.test] }", "egress", "/run/skep-egress/egress.sock"),
     ("tenants: /home/me/tenants", "tenants", "/srv"),
     ("tenants: /tmp/tenants", "tenants", "/srv"),
     ("state: /srv/skep", "state", "/var/lib/skep"),
