@@ -7,8 +7,8 @@
 #include "config/config.h"
 #include "config/keys.h"
 
-extern const struct key_table config_keys; /* rows of struct config */
-extern const struct key_table cordon_keys; /* rows of struct cordon_config */
+extern const struct key_table config_keys;       /* rows of struct config */
+extern const struct key_table cordon_keys;       /* rows of struct cordon_config */
 extern const struct key_table given_secret_keys; /* rows of an entry of secrets.given */
 
 /* Readers of rows whose values need more than the reader of their kind; config_readers.c. */

@@ -26,7 +26,7 @@ enum deploy_kind {
     DEPLOY_REMOVAL,
     DEPLOY_LIST,
     DEPLOY_SECRET, /* a secret is set or removed */
-    DEPLOY_WATCH, /* the watch went back to the version before: the store follows */
+    DEPLOY_WATCH,  /* the watch went back to the version before: the store follows */
 };
 
 struct deploy {

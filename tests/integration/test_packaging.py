@@ -225,6 +225,8 @@ def test_only_skepd_can_reach_egress():
     assert setting(EGRESS, "User") not in (user, "root")
     # With users of its own, it could not tell skepd's from another one.
     assert "PrivateUsers" not in dict(settings(EGRESS))
+    where = setting(EGRESS_SOCKET, "ListenStream")
+    assert re.search(rf"^egress: {{ socket: {re.escape(where)} }}$", (PACKAGING / "skepd.yaml").read_text(), re.M)
     wanted = setting(SERVICE, "Wants").split()
     assert EGRESS_SOCKET.name in wanted and EGRESS_SOCKET.name in " ".join(
         value for key, value in settings(SERVICE) if key == "After"
