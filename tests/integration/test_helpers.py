@@ -2,12 +2,15 @@
 """A helper of skepd (spawner, store, egress) that dies or stands still: skepd keeps serving, says so, and starts another
 without losing a request."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
+import threading
 
 import pytest
 from deploying import SLOW_BOOT, THROWS, Deployer, Meanwhile, deployer, say, store_of, wait_loading  # noqa: F401
@@ -365,3 +368,82 @@ def test_unit_of_egress_is_reached_whenever_it_is_there(upgradable, tmp_path, po
         with egress_unit(listener):
             wait_for(lambda: helpers_of(skepd)["egress"] == "ok", "the unit to be reached", timeout=60)
     assert skepd.get("a").text == "hello"
+
+
+# Reads the first part of an answer, and says how the rest ends.
+READER = """
+export default { async fetch(request) {
+    const answer = await fetch(new URL(request.url).searchParams.get("from"));
+    const reader = answer.body.getReader();
+    const first = new TextDecoder().decode((await reader.read()).value);
+    try {
+        while (!(await reader.read()).done);
+        return new Response(`${first} and whole`);
+    } catch (error) {
+        return new Response(`${first} and ${error.name}: ${error.message}`);
+    }
+} };
+"""
+
+
+class Endless(socketserver.ThreadingTCPServer):
+    """Answers each request with one part of a body that does not end, until `are_whole` is set."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Endless.Handler)
+        self.are_whole = threading.Event()
+        self.begun = 0
+        self.lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n")
+            with self.server.lock:
+                self.server.begun += 1
+            self.server.are_whole.wait(60)
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"0\r\n\r\n")
+
+
+def test_egress_that_is_killed_in_the_middle_of_a_hundred_streams_costs_these_alone(upgradable):
+    tenants = {f"t{n}": {"files": {"worker.js": READER}, "allowed_hosts": ["http://127.0.0.1:*"]} for n in range(10)}
+    skepd = upgradable(tenants={"a": HELLO, **tenants}, egress={"addresses": ["127.0.0.0/8"]})
+    wait_for(lambda: helpers_of(skepd).get("egress") == "ok", "egress to be ready")
+    with Endless() as server, concurrent.futures.ThreadPoolExecutor(100) as pool:
+        path = f"/?from=http://127.0.0.1:{server.server_address[1]}/"
+        asked = [pool.submit(skepd.get, f"t{n % 10}", path) for n in range(100)]
+        wait_for(lambda: server.begun == 100, "a hundred streams", timeout=30)
+        lost = egress_of(skepd)
+        os.kill(lost[0], signal.SIGKILL)
+        for answer in asked:
+            assert "part and TypeError: " in answer.result(30).text and "skep-egress" in answer.result().text
+        assert skepd.get("a").text == "hello"
+        assert "egress has ended, and 100 open fetches with it" in skepd.log()
+        wait_replaced(skepd, "egress", egress_of, lost)
+        server.are_whole.set()
+        assert skepd.get("t0", path).text == "part and whole"
+        server.shutdown()
+
+
+def test_fetch_that_is_open_at_an_upgrade_goes_on(upgradable):
+    tenant = {"files": {"worker.js": READER}, "allowed_hosts": ["http://127.0.0.1:*"]}
+    skepd = upgradable(tenants={"t": tenant}, egress={"addresses": ["127.0.0.0/8"]})
+    wait_for(lambda: helpers_of(skepd).get("egress") == "ok", "egress to be ready")
+    with Endless() as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        path = f"/?from=http://127.0.0.1:{server.server_address[1]}/"
+        asked = pool.submit(skepd.get, "t", path)
+        wait_for(lambda: server.begun == 1, "the stream")
+        old = skepd.pid
+        skepd.upgrade()
+        assert not asked.done()
+        server.are_whole.set()
+        assert asked.result(30).text == "part and whole"
+        assert skepd.get("t", path).text == "part and whole"
+        skepd.wait_gone(old)
+        server.shutdown()
