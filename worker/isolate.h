@@ -293,7 +293,7 @@ struct isolate_meter {
 /* Sets the words, which are the caller's, until the isolate is freed. */
 void isolate_publish(struct isolate *isolate, const struct isolate_meter *meter);
 /* Gives memory of large objects back to the kernel that the isolate's heap has freed, that was kept for the next ones, and that was
- * not needed since the last call. Returns whether some is still kept: at most 18 MiB. */
+ * not needed since the last call. Returns whether some is still kept: at most 28 MiB. */
 bool isolate_release_regions(struct isolate *isolate);
 /* Gives blocks of ArrayBuffers back to the kernel that were freed, kept for the next one, and not needed since the last call: at
  * most 32 MiB, which are no isolate's. Returns whether some are still kept. */
