@@ -14,7 +14,7 @@ import threading
 import time
 
 from admin_client import decode_varint, encode_varint, parse_proto, split
-from harness import BIN, TOP
+from harness import BIN, TOP, free_port
 
 PROTO = (TOP / "proto" / "egress.proto").read_text()
 MESSAGES = parse_proto(PROTO)
@@ -263,7 +263,7 @@ class Resolver(socketserver.ThreadingUDPServer):
     daemon_threads = True
 
     def __init__(self, names):
-        super().__init__(("127.0.0.1", 0), _Query)
+        super().__init__(("127.0.0.1", free_port()), _Query)
         self.names = names
         self.long = set()
         self.asked = []
