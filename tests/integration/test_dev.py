@@ -135,7 +135,10 @@ def test_it_ends_with_all_its_processes(dev, folder, how):
 
 def test_trace_shows_the_frames_of_a_request_with_times_and_not_more_than_its_bound(dev, folder):
     path = folder / "worker.js"
-    path.write_text(script("return new Response(request.url.endsWith('/much') ? new Uint8Array(9 << 20) : 'plain');"))
+    path.write_text(script(
+        "let left = 150;"
+        "const parts = new ReadableStream({ pull(c) { left-- > 0 ? c.enqueue(new Uint8Array(9000)) : c.close(); } });"
+        "return new Response(request.url.endsWith('/much') ? parts : 'plain');"))
     served = dev(path, "--trace")
     assert served.get("/some/path?q=1").text == "plain"
     first = re.compile(r"^trace: (\d+) +0\.\d{3} ms -> Request GET http://\S+/some/path\?q=1, end$", re.M)
@@ -144,7 +147,7 @@ def test_trace_shows_the_frames_of_a_request_with_times_and_not_more_than_its_bo
     own = re.findall(rf"^trace: {number} +(\d+\.\d+) ms (->|<-) (\w+)(.*)$", served.output(), re.M)
     assert [(way, frame) for _, way, frame, _ in own] == [("->", "Request"), ("<-", "ResponseHead"), ("<-", "Done")]
     assert " status 200" in own[1][3] and [float(time) for time, *_ in own] == sorted(float(time) for time, *_ in own)
-    assert len(served.get("/much").body) == 9 << 20
+    assert len(served.get("/much").body) == 150 * 9000
     served.wait_output("and more frames, which are not shown")
     number = re.findall(r"^trace: (\d+) .*-> Request GET \S+/much", served.output(), re.M)[-1]
     assert len(re.findall(rf"^trace: {number} ", served.output(), re.M)) == 101

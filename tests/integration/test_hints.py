@@ -14,7 +14,7 @@ from test_cli import as_nobody, reachable_copy_of_skep
 HELLO = script('return new Response("hello\\n")')
 VERBS = json.loads(subprocess.check_output([BIN / "skep", "help", "--json"]))["verbs"]
 LOCAL = ("check", "dev", "help", "schema", "version")  # do not need a skepd
-EXAMPLES = {"TENANT": "nosuch", "CORDON": "nosuch", "NUMBER": "4000000000"}
+EXAMPLES = {"TENANT": "nosuch", "CORDON": "nosuch", "NUMBER": "4000000000", "set": "list"}
 
 
 def first_argument(verb):

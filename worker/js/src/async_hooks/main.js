@@ -25,7 +25,7 @@ function bindTo(frame, callback, isFixed, thisArgument) {
 
 const notThere = (name, instead) => new Error(`AsyncLocalStorage.${name} is not there: use ${instead}, whose store ends with its function.`);
 
-const AsyncLocalStorage = class AsyncLocalStorage {
+const AsyncLocalStorage = class {
     #preset;
     #name = "";
 
@@ -83,7 +83,7 @@ const AsyncLocalStorage = class AsyncLocalStorage {
 };
 defineInterface(AsyncLocalStorage, "AsyncLocalStorage");
 
-const AsyncResource = class AsyncResource {
+const AsyncResource = class {
     #frame = currentFrame();
 
     constructor(type) {

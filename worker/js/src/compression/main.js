@@ -21,7 +21,7 @@ const toFormat = (value, name) => {
     return format;
 };
 
-export const CompressionStream = class CompressionStream {
+export const CompressionStream = class {
     #pair;
 
     constructor(format) {
@@ -37,7 +37,7 @@ export const CompressionStream = class CompressionStream {
 };
 defineInterface(CompressionStream, "CompressionStream");
 
-export const DecompressionStream = class DecompressionStream {
+export const DecompressionStream = class {
     #pair;
 
     constructor(format) {

@@ -18,7 +18,7 @@ const INTEGERS = {
 const internal = Symbol("internal");
 const native = openCrypto();
 
-const Crypto = class Crypto {
+const Crypto = class {
     #brand;
 
     constructor(token = undefined) {

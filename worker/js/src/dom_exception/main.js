@@ -19,7 +19,7 @@ let isDOMException;
 let messageOf;
 let nameOf;
 
-const DOMException = class DOMException {
+const DOMException = class {
     #message;
     #name;
 

@@ -12,7 +12,7 @@ const { enqueueTransform, readableOf, writableOf } = streamLibrary();
 
 const isHighSurrogate = (code) => code >= 0xd800 && code <= 0xdbff;
 
-const TextEncoderStream = class TextEncoderStream {
+const TextEncoderStream = class {
     #transform;
     #high = ""; // a high surrogate at the end of the last chunk
 
@@ -56,7 +56,7 @@ const TextEncoderStream = class TextEncoderStream {
 };
 defineInterface(TextEncoderStream, "TextEncoderStream");
 
-const TextDecoderStream = class TextDecoderStream {
+const TextDecoderStream = class {
     #transform;
     #decoder;
 

@@ -17,7 +17,7 @@ let givenAnswer; // with what: a Response, or a promise of one
 
 const invalidState = (message) => domException(message, "InvalidStateError");
 
-const ExtendableEvent = class ExtendableEvent extends Event {
+const ExtendableEvent = class extends Event {
     #call; // undefined if a tenant has made the event
 
     constructor(type, init = undefined) {
@@ -42,7 +42,7 @@ const ExtendableEvent = class ExtendableEvent extends Event {
 };
 defineInterface(ExtendableEvent, "ExtendableEvent");
 
-const FetchEvent = class FetchEvent extends ExtendableEvent {
+const FetchEvent = class extends ExtendableEvent {
     #request;
     #isTrusted;
     #isAnswered = false;

@@ -16,7 +16,7 @@ let isOpen;
 let isChannel;
 let nameOf;
 
-const BroadcastChannel = class BroadcastChannel extends EventTarget {
+const BroadcastChannel = class extends EventTarget {
     #name;
     #owner = currentCall();
     #isClosed = false;

@@ -34,7 +34,7 @@ function toPorts(value) {
     return frozen(list);
 }
 
-const MessageEvent = class MessageEvent extends Event {
+const MessageEvent = class extends Event {
     #data = null;
     #origin = "";
     #lastEventId = "";

@@ -7,7 +7,7 @@ import { BroadcastChannel } from "./broadcast.js";
 import { MessageEvent } from "./event.js";
 import { MessagePort, newPorts } from "./port.js";
 
-const MessageChannel = class MessageChannel {
+const MessageChannel = class {
     #ports = newPorts();
 
     get port1() {

@@ -90,7 +90,7 @@ function post(port, message, list) {
     }
 }
 
-const MessagePort = class MessagePort extends EventTarget {
+const MessagePort = class extends EventTarget {
     #end; // undefined once the port is closed or transferred
 
     constructor(token = undefined, end = undefined) {

@@ -57,7 +57,7 @@ function encodingOf(list) {
     return found[1];
 }
 
-const HTMLRewriter = class HTMLRewriter {
+const HTMLRewriter = class {
     #entries = newList();
 
     #add(entry) {

@@ -121,7 +121,7 @@ delete AttributesIterator.prototype.constructor;
 ObjectDefineProperty(AttributesIterator.prototype, SymbolToStringTag,
     { __proto__: null, value: "AttributesIterator", configurable: true });
 
-export const Element = class Element {
+export const Element = class {
     #handle;
 
     constructor(token, handle) {
@@ -190,7 +190,7 @@ export const Element = class Element {
 };
 defineInterface(Element, "Element");
 
-export const Text = class Text {
+export const Text = class {
     #handle;
 
     constructor(token, handle) {
@@ -252,7 +252,7 @@ function sharedState(handle, prefix) {
     return state;
 }
 
-export const Comment = class Comment {
+export const Comment = class {
     #handle;
 
     constructor(token, handle) {
@@ -301,7 +301,7 @@ export const Comment = class Comment {
 };
 defineInterface(Comment, "Comment");
 
-export const EndTag = class EndTag {
+export const EndTag = class {
     #handle;
 
     constructor(token, handle) {
@@ -334,7 +334,7 @@ export const EndTag = class EndTag {
 };
 defineInterface(EndTag, "EndTag");
 
-export const Doctype = class Doctype {
+export const Doctype = class {
     #handle;
 
     constructor(token, handle) {
@@ -353,7 +353,7 @@ export const Doctype = class Doctype {
 };
 defineInterface(Doctype, "Doctype");
 
-export const DocumentEnd = class DocumentEnd {
+export const DocumentEnd = class {
     #handle;
 
     constructor(token, handle) {

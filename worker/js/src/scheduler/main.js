@@ -31,7 +31,7 @@ function toPriority(value, name) {
     return priority;
 }
 
-const TaskPriorityChangeEvent = class TaskPriorityChangeEvent extends Event {
+const TaskPriorityChangeEvent = class extends Event {
     #previousPriority;
 
     constructor(type, priorityChangeEventInitDict) {
@@ -49,7 +49,7 @@ const TaskPriorityChangeEvent = class TaskPriorityChangeEvent extends Event {
 };
 defineInterface(TaskPriorityChangeEvent, "TaskPriorityChangeEvent");
 
-const TaskSignal = class TaskSignal extends AbortSignal {
+const TaskSignal = class extends AbortSignal {
     #priority;
     #isChanging = false;
 
@@ -92,7 +92,7 @@ defineHandler(TaskSignal.prototype, "prioritychange", (signal) => {
     return targetListeners(signal);
 });
 
-const TaskController = class TaskController extends AbortController {
+const TaskController = class extends AbortController {
     #signal;
 
     constructor(init = undefined) {
@@ -176,7 +176,7 @@ function abortable(signal, reject, steps, stop) {
     steps(() => offAbort(signal, onAborted));
 }
 
-const Scheduler = class Scheduler {
+const Scheduler = class {
     #brand;
 
     constructor(token = undefined) {

@@ -26,7 +26,7 @@ const chunkBytes = (chunk) => {
     return typeof content === "string" ? utf8Encode(content) : content;
 };
 
-export const DigestStream = class DigestStream extends WritableStream {
+export const DigestStream = class extends WritableStream {
     #digest;
     #bytesWritten = 0;
 

@@ -88,7 +88,7 @@ export const toArray = (list) => {
     return array;
 };
 
-export const CryptoKey = class CryptoKey {
+export const CryptoKey = class {
     constructor() {
         throw new TypeError("CryptoKey: Illegal constructor; use crypto.subtle.generateKey() or importKey()");
     }

@@ -23,7 +23,7 @@ const toLimit = (value, name) => {
     return number;
 };
 
-export const QuotaExceededError = class QuotaExceededError extends DOMException {
+export const QuotaExceededError = class extends DOMException {
     #quota = null;
     #requested = null;
 

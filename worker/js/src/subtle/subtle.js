@@ -85,7 +85,7 @@ const fromJson = (bytes) => {
     }
 };
 
-export const SubtleCrypto = class SubtleCrypto {
+export const SubtleCrypto = class {
     #brand;
 
     constructor(token = undefined) {

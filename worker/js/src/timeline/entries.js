@@ -11,7 +11,7 @@ export let entryName;
 export let entryType;
 export let entryStart;
 
-const PerformanceEntry = class PerformanceEntry {
+const PerformanceEntry = class {
     #name;
     #type;
     #start;
@@ -64,7 +64,7 @@ function put(object, name, value) {
 
 const cloneDetail = (detail) => (detail === undefined || detail === null ? null : cloneWithTransfer(detail, undefined).value);
 
-const PerformanceMark = class PerformanceMark extends PerformanceEntry {
+const PerformanceMark = class extends PerformanceEntry {
     #detail;
 
     constructor(markName, markOptions = undefined) {
@@ -90,7 +90,7 @@ const PerformanceMark = class PerformanceMark extends PerformanceEntry {
     }
 };
 
-const PerformanceMeasure = class PerformanceMeasure extends PerformanceEntry {
+const PerformanceMeasure = class extends PerformanceEntry {
     #detail;
 
     constructor(token = undefined, name = undefined, start = undefined, duration = undefined, detail = undefined) {

@@ -23,7 +23,7 @@ const supportedEntryTypes = ObjectFreeze(ArrayPrototypeSlice(supported));
 
 const isSupported = (type) => type === "mark" || type === "measure";
 
-const PerformanceObserverEntryList = class PerformanceObserverEntryList {
+const PerformanceObserverEntryList = class {
     #entries;
 
     constructor(token = undefined, entries = undefined) {
@@ -105,7 +105,7 @@ function without(observer) {
     return kept;
 }
 
-const PerformanceObserver = class PerformanceObserver {
+const PerformanceObserver = class {
     #callback;
     #mode; // undefined, "single" (type) or "multiple" (entryTypes)
     #types = newList();

@@ -102,7 +102,7 @@ function optionsOf(count, second, third) {
     return { __proto__: null, base, ignoreCase: options !== undefined && !!options.ignoreCase };
 }
 
-const URLPattern = class URLPattern {
+const URLPattern = class {
     #components;
 
     constructor(input = undefined, baseURL = undefined, options = undefined) {
