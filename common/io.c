@@ -11,7 +11,7 @@
 
 int io_read_file(int dir_fd, const char *path, size_t max_bytes, char **ret_data, size_t *ret_size)
 {
-    _cleanup_fd_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    _cleanup_fd_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)

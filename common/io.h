@@ -10,7 +10,7 @@
 
 /* Reads a whole regular file of at most max_bytes. *ret_data is malloc'ed, owned by the
  * caller, and followed by a NUL that *ret_size does not count. Errors: -errno of open or
- * read, -EFBIG over max_bytes, -EISDIR, -ENOMEM. dir_fd may be AT_FDCWD. */
+ * read, -EFBIG over max_bytes, -EISDIR, -EINVAL for another kind of file (a FIFO is not waited for), -ENOMEM. dir_fd may be AT_FDCWD. */
 int io_read_file(int dir_fd, const char *path, size_t max_bytes, char **ret_data, size_t *ret_size);
 
 /* Writes all of data to a blocking fd. 0 or -errno. */

@@ -45,26 +45,98 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-int answer_add_line(struct answer_head *head, const char *line, size_t size)
+/* Splits a line into name and value, without the blanks around it. -EPROTO: there is no colon. */
+static int split(const char *line, size_t size, struct head_text *ret_name,
+                 struct head_text *ret_value)
 {
     const char *colon = memchr(line, ':', size), *end = line + size;
 
-    /* A line that begins with a blank, the continuation of old, has no token before its colon. */
     if (!colon)
         return -EPROTO;
-    if (head->n_texts == 2 * EGRESS_FIELDS_MAX)
-        return -EMSGSIZE;
     const char *value = colon + 1;
     while (value < end && is_blank(*value))
         value++;
     while (end > value && is_blank(end[-1]))
         end--;
-    const struct head_text name = { line, (size_t) (colon - line) };
-    const struct head_text text = { value, (size_t) (end - value) };
-    if (!target_is_token(name) || !target_is_value(text))
+    *ret_name = (struct head_text){ line, (size_t) (colon - line) };
+    *ret_value = (struct head_text){ value, (size_t) (end - value) };
+    return 0;
+}
+
+int answer_add_line(struct answer_head *head, const char *line, size_t size)
+{
+    struct head_text name, value;
+
+    /* A line that begins with a blank, the continuation of old, has no token before its colon. */
+    if (split(line, size, &name, &value) < 0)
+        return -EPROTO;
+    if (head->n_texts == 2 * EGRESS_FIELDS_MAX)
+        return -EMSGSIZE;
+    if (!target_is_token(name) || !target_is_value(value))
         return -EPROTO;
     int r = add_text(head, name);
-    return r < 0 ? r : add_text(head, text);
+    return r < 0 ? r : add_text(head, value);
+}
+
+int answer_check_coding(const char *line, size_t size)
+{
+    struct head_text name, value;
+
+    if (split(line, size, &name, &value) < 0 || !target_text_is(name, "transfer-encoding"))
+        return 0;
+    return target_text_is(value, "chunked") ? 0 : -EPROTO;
+}
+
+static bool is_number(struct head_text text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+    return text.size > 0;
+}
+
+/* Removes a header, of which the texts begin at that byte. */
+static void remove_header(struct answer_head *head, uint32_t index, size_t at)
+{
+    size_t size = head->sizes[index] + head->sizes[index + 1];
+
+    memmove(head->texts + at, head->texts + at + size, head->n_bytes - at - size);
+    memmove(head->sizes + index, head->sizes + index + 2,
+            (head->n_texts - index - 2) * sizeof head->sizes[0]);
+    head->n_bytes -= size;
+    head->n_texts -= 2;
+}
+
+int answer_settle_length(struct answer_head *head)
+{
+    struct head_text length = { NULL, 0 };
+    bool has_coding = false;
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < head->n_texts; i += 2) {
+        has_coding |= target_text_is((struct head_text){ head->texts + at, head->sizes[i] },
+                                     "transfer-encoding");
+        at += head->sizes[i] + head->sizes[i + 1];
+    }
+    at = 0;
+    for (uint32_t i = 0; i < head->n_texts;) {
+        const struct head_text name = { head->texts + at, head->sizes[i] };
+        const struct head_text value = { name.data + name.size, head->sizes[i + 1] };
+        bool is_length = target_text_is(name, "content-length");
+        bool is_again = is_length && length.data;
+        if (is_length &&
+            (!is_number(value) || (is_again && (value.size != length.size ||
+                                                memcmp(value.data, length.data, value.size) != 0))))
+            return -EPROTO;
+        if (is_length && (is_again || has_coding)) {
+            remove_header(head, i, at);
+            continue;
+        }
+        length = is_length ? value : length;
+        at += name.size + value.size;
+        i += 2;
+    }
+    return 0;
 }
 
 int answer_pack(const struct answer_head *head, uint8_t **ret_packed, size_t *ret_size)

@@ -101,6 +101,11 @@ int answer_add_line(struct answer_head *head, const char *line, size_t size);
 void answer_begin(struct answer_head *head);
 /* Counts bytes of lines. 0 or -EMSGSIZE. */
 int answer_count(struct answer_head *head, size_t bytes);
+/* Takes one line's claims about how the body comes: -EPROTO for a coding of the transfer but "chunked", which libcurl would decode on its
+ * own, to any size and past every credit. 0 for all other lines, too. */
+int answer_check_coding(const char *line, size_t size);
+/* Leaves one Content-Length, or none beside a Transfer-Encoding (RFC 9112, 6.3). 0; -EPROTO: one is no number, or two differ. */
+int answer_settle_length(struct answer_head *head);
 /* Packs all headers. The caller frees *ret_packed. 0 or -ENOMEM. */
 int answer_pack(const struct answer_head *head, uint8_t **ret_packed, size_t *ret_size);
 void answer_done(struct answer_head *head);

@@ -2,6 +2,7 @@
 """skep-egress over its socket, with real servers, a resolver and certificates of its own."""
 
 import contextlib
+import gzip
 import hashlib
 import http.server
 import os
@@ -16,7 +17,7 @@ import time
 
 import pytest
 
-from egress_client import Client, Egress, Resolver, make_certificates, pack_head, prefix
+from egress_client import Client, Egress, Resolver, make_certificates, pack_head, prefix, unpack_head
 from harness import BIN, cpu_ns, wait_for
 
 needs_egress = pytest.mark.skipif(not (BIN / "skep-egress").exists(), reason="no skep-egress was built")
@@ -562,6 +563,9 @@ def test_frames_for_a_fetch_that_is_over_are_passed_over(egress, server):
 
 # ---- servers that misbehave
 
+ZIPPED = gzip.compress(bytes(1 << 20))
+CHUNK_OF_GZIP = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ZIPPED), ZIPPED)
+
 
 @pytest.mark.parametrize("answer, failure", [
     (b"", "CLOSED"),
@@ -577,6 +581,18 @@ def test_frames_for_a_fetch_that_is_over_are_passed_over(egress, server):
     (b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n", "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\nX y: a\r\nContent-Length: 0\r\n\r\n", "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "CLOSED"),
+    (b"HTTP/1.1 101 Switching\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.0 101 Switching\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/2 101 Switching\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 101 Switching\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "PROTOCOL"),
+    (b"HTTP/1.1 101 Switching\r\nContent-Length: 0\r\n\r\n", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + CHUNK_OF_GZIP, "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: deflate\r\n\r\n" + CHUNK_OF_GZIP, "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\nx", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello", "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 70000 + b"\r\n\r\n", "HEAD_SIZE"),
     (b"HTTP/1.1 200 OK\r\n" + b"X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 2000 + b"\r\n", "HEAD_SIZE"),
     (b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 300 + b"\r\n", "HEAD_SIZE"),
@@ -589,6 +605,18 @@ def test_an_answer_that_is_none_is_a_failure(egress, server, answer, failure):
         assert fetch.failure == failure, fetch.text
         assert fetch.text
     assert egress.fetch(f"http://127.0.0.1:{server.port}/").failure == "NONE"
+
+
+@pytest.mark.parametrize("lengths, left", [
+    (b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n5\r\nhello\r\n0\r\n\r\n", []),
+    (b"Content-Length: 2\r\nX: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", []),
+    (b"Content-Length: 5\r\nX: a\r\ncontent-length: 5\r\n\r\nhello", ["5"]),
+])
+def test_an_answer_has_one_length_or_none(egress, lengths, left):
+    with raw_server(says(b"HTTP/1.1 200 OK\r\n" + lengths)) as port:
+        fetch = egress.fetch(f"http://127.0.0.1:{port}/")
+        assert (fetch.failure, fetch.body) == ("NONE", b"hello"), fetch.text
+        assert [value for name, value in unpack_head(fetch.head["head"]) if name.lower() == "content-length"] == left
 
 
 def test_a_reset_is_a_failure(egress):
@@ -752,6 +780,20 @@ def test_old_tls_is_refused(egress, certificates):
     server = Server(context)
     assert egress.fetch(f"https://a.test:{server.port}/").failure == "TLS"
     server.shutdown()
+
+
+def test_a_server_cannot_choose_a_field_for_diffie_hellman(egress, certificates, tmp_path):
+    parameters = tmp_path / "dh.pem"
+    subprocess.run(["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", parameters],
+                   check=True, capture_output=True, timeout=60)
+    for ciphers, failure in (("DHE-RSA-AES128-GCM-SHA256:DHE-ECDSA-AES128-GCM-SHA256", "TLS"), ("ECDHE+AESGCM", "NONE")):
+        context = tls_context(certificates[1]["a.test"])
+        context.load_dh_params(parameters)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+        server = Server(context)
+        assert egress.fetch(f"https://a.test:{server.port}/").failure == failure
+        server.shutdown()
 
 
 # ---- HTTP/2
