@@ -95,6 +95,7 @@ const struct verb *cli_find_verb(const char *name); /* returns NULL if there is 
     X(top) \
     X(explain) \
     X(incidents) \
+    X(egress) \
     X(logs) \
     X(quarantine) \
     X(release) \

@@ -15,6 +15,7 @@ union list_request {
     Skep__Admin__TenantsRequest tenants;
     Skep__Admin__IncidentsRequest incidents;
     Skep__Admin__SecretsRequest secrets;
+    Skep__Admin__EgressRequest egress;
 };
 
 struct list_kind {

@@ -35,7 +35,8 @@
     X(REMOVE, remove, ADMIN_MAY_WRITE) \
     X(SECRET_SET, secret_set, ADMIN_MAY_WRITE) \
     X(SECRET_REMOVE, secret_remove, ADMIN_MAY_WRITE) \
-    X(SECRETS, secrets, ADMIN_MAY_READ)
+    X(SECRETS, secrets, ADMIN_MAY_READ) \
+    X(EGRESS, egress, ADMIN_MAY_READ)
 /* clang-format on */
 
 #define ADMIN_DECLARE_HANDLER(case_name, name, right) \

@@ -83,6 +83,23 @@ void stats_count_call(struct record *record, struct counted *counted, enum error
         record->stats.rest.counters.calls[code]++;
 }
 
+static void add_fetch(struct fetch_counts *counts, enum fetch_outcome outcome, uint64_t sent,
+                      uint64_t received)
+{
+    counts->by[outcome]++;
+    counts->sent += sent;
+    counts->received += received;
+}
+
+void stats_count_fetch(struct record *record, struct counted *counted, enum fetch_outcome outcome,
+                       uint64_t sent, uint64_t received)
+{
+    add_fetch(&record->counters.fetches, outcome, sent, received);
+    add_fetch(&counted->counters.fetches, outcome, sent, received);
+    if (is_of_rest(counted))
+        add_fetch(&record->stats.rest.counters.fetches, outcome, sent, received);
+}
+
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns)
 {
     histogram_record(histogram, to_ns > from_ns ? (to_ns - from_ns) / NSEC_PER_USEC : 0);

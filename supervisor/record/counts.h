@@ -14,6 +14,7 @@
 
 #include "common/error_codes.h"
 #include "common/histogram.h"
+#include "supervisor/record/egress_log.h"
 #include "supervisor/record/incident.h"
 #include "supervisor/record/log_budget.h"
 
@@ -30,6 +31,7 @@ struct counters {
     uint64_t worker_restarts;
     uint64_t calls[ERROR_CODES]; /* calls that were made, by their result; ERROR_NONE: an answer */
     uint64_t unread;             /* workers that were killed because they did not read */
+    struct fetch_counts fetches;
 };
 
 struct traffic {
@@ -93,7 +95,8 @@ struct counted {
     bool has_series; /* the tenant has series of its own in the metrics */
     bool is_in_rest; /* counts of the tenant went into the rest */
     struct counted_logs logs;
-    struct log_shelf *shelf; /* in the record's log store; NULL: no line yet */
+    struct log_shelf *shelf;      /* in the record's log store; NULL: no line yet */
+    struct egress_shelf *fetches; /* in the record's egress log; NULL: no fetch yet */
 };
 
 /* Notes that the tenant does something: it has series from now on, if there is room for one more
@@ -107,6 +110,9 @@ void stats_count_answer(struct record *record, struct counted *counted, enum err
                         bool is_blamed);
 /* Counts a call of the tenant that was answered, or has failed. */
 void stats_count_call(struct record *record, struct counted *counted, enum error_code code);
+/* Counts a fetch of the tenant that has ended, with the bytes of its bodies. */
+void stats_count_fetch(struct record *record, struct counted *counted, enum fetch_outcome outcome,
+                       uint64_t sent, uint64_t received);
 /* Records the time between two times, as microseconds. */
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns);
 void stats_record_latency(struct counted *counted, uint64_t from_ns, uint64_t to_ns);

@@ -21,6 +21,14 @@ static void read_incidents(void *owner, struct total *total)
     total->refused = last - total->used;
 }
 
+static void read_egress_log(void *owner, struct total *total)
+{
+    const struct record *record = owner;
+
+    total->limit = EGRESS_LOG_BYTES;
+    total->used = egress_log_bytes(record->egress_log, &total->refused);
+}
+
 static void read_log_lines(void *owner, struct total *total)
 {
     const struct record *record = owner;
@@ -37,12 +45,19 @@ int record_init(struct record *record, const struct config *config)
     total_set(record->totals, TOTAL_INCIDENTS, read_incidents, record);
     total_set(record->totals, TOTAL_LOG_LINES, read_log_lines, record);
     int r = public_ids_init(&record->ids);
-    return r < 0 ? r : log_store_new(&record->log_store);
+    if (r == 0)
+        r = log_store_new(&record->log_store);
+    if (r == 0)
+        r = egress_log_new(&record->egress_log);
+    if (r == 0)
+        total_set(record->totals, TOTAL_EGRESS_LOG, read_egress_log, record);
+    return r;
 }
 
 void record_done(struct record *record)
 {
     record->log_store = log_store_free(record->log_store);
+    record->egress_log = egress_log_free(record->egress_log);
 }
 
 static void forget_left_out(struct counted *counted);
@@ -59,6 +74,7 @@ void counted_done(struct counted *counted)
     forget_left_out(counted);
     stats_forget(counted);
     log_store_forget(counted->record->log_store, counted);
+    egress_log_forget(counted->record->egress_log, counted);
 }
 
 /* ---- lines of tenants */

@@ -12,9 +12,11 @@
 
 #include "config/config.h"
 #include "supervisor/record/counts.h"
+#include "supervisor/record/egress_log.h"
 #include "supervisor/record/ids.h"
 #include "supervisor/record/incident.h"
 #include "supervisor/record/log_store.h"
+#include "supervisor/record/top_hosts.h"
 #include "supervisor/record/totals.h"
 
 /* Lines of all tenants since the start. */
@@ -30,6 +32,8 @@ struct record {
     struct incidents incidents;
     struct public_ids ids;
     struct log_store *log_store;
+    struct egress_log *egress_log;
+    struct top_hosts top_hosts;
     struct log_window logged; /* lines of all tenants */
     struct log_counts log_counts;
     LIST_HEAD(, counted) left_out; /* tenants whose lines were left out in this second */

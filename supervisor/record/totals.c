@@ -31,6 +31,8 @@ const struct total_info total_table[TOTALS] = {
         "deploys that are under way" },
     [TOTAL_INCIDENTS] = { "incidents", "", NULL,
         "last incidents that are kept; an older one goes" },
+    [TOTAL_EGRESS_LOG] = { "egress_log", "bytes", NULL,
+        "last fetches of tenants that are kept, 100 and 32 KiB of each; an older one goes" },
     [TOTAL_DESCRIPTORS] = { "descriptors", "", NULL,
         "connections, and the reserve of descriptors for everything else" },
 };

@@ -35,6 +35,7 @@ enum total_kind {
     TOTAL_SCRAPES,
     TOTAL_DEPLOYS,
     TOTAL_INCIDENTS,
+    TOTAL_EGRESS_LOG,
     TOTAL_DESCRIPTORS,
     TOTALS,
 };

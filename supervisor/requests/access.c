@@ -102,8 +102,7 @@ static void say_left_out(struct ledger *ledger, uint64_t now_ns)
                     ledger->config->log.access_lines, bound->left_out);
 }
 
-/* Takes a line from the bound of the access log, which tenants share. Returns false if it is left out. */
-static bool may_write(struct ledger *ledger, struct tenant *tenant)
+bool access_may_write(struct ledger *ledger, struct tenant *tenant)
 {
     struct access_bound *bound = &ledger->access;
     struct log_window *own = tenant ? &tenant->books.access : &bound->of_nobody;
@@ -141,7 +140,7 @@ static void write_event(struct ledger *ledger, const struct access *a)
     size_t n_fields = 10;
     char text[TEXT_BYTES];
 
-    if (!may_write(ledger, a->tenant))
+    if (!access_may_write(ledger, a->tenant))
         return;
     if (a->caller.size > 0)
         fields[n_fields++] = text_field("caller", a->caller);

@@ -9,6 +9,9 @@
 
 /* Returns whether the access log is on, by the current configuration. */
 bool access_is_on(const struct ledger *ledger);
+/* Takes a line from the bound of the access log, which tenants share, and notes one that is left out. Returns whether the line
+ * may be written. tenant: NULL if there is none. */
+bool access_may_write(struct ledger *ledger, struct tenant *tenant);
 /* Notes an answered request; once for each. access_log_end writes the event, when the CPU time is
  * known. */
 void access_log_request(struct request *request, enum error_code code);

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "common/log.h"
 #include "common/loop_watch.h"
 #include "config/egress_rules.h"
 #include "proto/frame.h"
@@ -68,47 +66,6 @@ static void leave(struct fetch *fetch)
 }
 
 /* ---- ends */
-
-/* Writes one line of the debug log for each end. */
-static void log_end(const struct fetch *fetch, enum error_code code,
-                    const struct egress_result *result, const char *text)
-{
-    const struct log_context about = {
-        .tenant = fetch->parent->attempt.tenant->name,
-        .code = code != ERROR_NONE ? error_info(code)->code : NULL,
-        .request = fetch->parent->attempt.id,
-    };
-
-    log_event(LOG_LEVEL_DEBUG, &about,
-              "fetch %s %s: status %u, %" PRIu64 " bytes sent, %" PRIu64 " received, %.1f ms%s%s",
-              fetch->method, fetch->host, fetch->status, result ? result->sent : 0,
-              result ? result->received : 0,
-              (double) (loop_now_ns() - fetch->asked_ns) / (double) NSEC_PER_MSEC,
-              text[0] != '\0' ? ": " : "", text);
-}
-
-/* Tells the tenant's log of a refusal, so that its author sees the rule even where JavaScript catches the error. */
-static void tell_refusal(const struct fetch *fetch, const char *text)
-{
-    char line[TEXT_BYTES + sizeof fetch->method + sizeof fetch->host + 32];
-
-    int n =
-        snprintf(line, sizeof line, "fetch refused: %s %s: %s", fetch->method, fetch->host, text);
-    tenant_log_of(fetch->parent->attempt.tenant, fetch->parent->attempt.id, TENANT_WARN, line,
-                  (size_t) n);
-}
-
-void fetch_note_end(const struct fetch *fetch, enum error_code code,
-                    const struct egress_result *result, const char *text)
-{
-    /* An answer was counted with its head, and a limit where it was met. */
-    if (fetch->status == 0 && code != ERROR_NONE && code != ERROR_SUB_LIMIT)
-        call_count(fetch->parent, code);
-    if (code == ERROR_FETCH_DENIED)
-        tell_refusal(fetch, text);
-    if (log_get_level() >= LOG_LEVEL_DEBUG)
-        log_end(fetch, code, result, text);
-}
 
 /* Fails the call; the fetch is gone. */
 static void fail(struct fetch *fetch, enum error_code code, const struct egress_result *result,
@@ -224,6 +181,7 @@ static void on_body(void *owner, const uint8_t *data, size_t size)
     bool is_void = !fetch->has_answer_body; /* a body where none may be is the end */
 
     fetch->credit -= (uint32_t) size;
+    fetch->received_bytes += size;
     if (refuse_for_room(fetch))
         return;
     if (is_void)
@@ -301,13 +259,14 @@ static const struct egress_ops egress_ops = {
 /* ---- the request, to egress */
 
 /* Asks the rules that count now. text: as of egress_rules_ask. */
-static bool is_allowed(const struct fetch *fetch, char text[static TEXT_BYTES])
+static bool is_allowed(struct fetch *fetch, char text[static TEXT_BYTES])
 {
     const struct version *version = fetch->parent->attempt.version;
     const struct host_question question = fetch_parts_question(&fetch->parts);
 
-    return egress_rules_ask(fetch->parent->ledger->config, version->cordon, version->manifest,
-                            &question, text) == FETCH_ALLOWED;
+    fetch->verdict = egress_rules_ask(fetch->parent->ledger->config, version->cordon,
+                                      version->manifest, &question, text);
+    return fetch->verdict == FETCH_ALLOWED;
 }
 
 /* ret_secret: NULL, or the name of a secret that the request must have, and cannot get: r says why. */
@@ -353,13 +312,20 @@ static int open_at_egress(struct fetch *fetch, const char **ret_secret)
 static_assert(EGRESS_WINDOW_BYTES == CALL_WINDOW_BYTES,
               "what the worker may send at once, egress takes");
 
-static void send_held(const struct fetch *fetch)
+/* Sends a part of the body, or its end. */
+static void send_part(struct fetch *fetch, const uint8_t *data, size_t size, bool end)
+{
+    fetch->sent_bytes += size;
+    egress_send_body(fetch->open, data, size, end);
+}
+
+static void send_held(struct fetch *fetch)
 {
     size_t size = fetch->held ? evbuffer_get_length(fetch->held) : 0;
 
     if (fetch->parts.has_body && (size > 0 || fetch->call->is_body_ended))
-        egress_send_body(fetch->open, size > 0 ? evbuffer_pullup(fetch->held, -1) : NULL, size,
-                         fetch->call->is_body_ended);
+        send_part(fetch, size > 0 ? evbuffer_pullup(fetch->held, -1) : NULL, size,
+                  fetch->call->is_body_ended);
 }
 
 int fetch_begin(struct fetch *fetch)
@@ -489,7 +455,7 @@ static void on_call_body(struct call *call, const uint8_t *data, size_t size, bo
         return;
     }
     if (fetch->open) {
-        egress_send_body(fetch->open, data, size, end);
+        send_part(fetch, data, size, end);
         return;
     }
     if (keep(fetch, data, size) < 0)
@@ -507,6 +473,7 @@ static void on_cancel(struct call *call)
 {
     struct fetch *fetch = call->object;
 
+    fetch->is_given_up = true;
     fetch_note_end(fetch, ERROR_NONE, NULL, "given up");
     fetch_free(fetch);
 }

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "config/egress_rules.h"
 #include "config/host_name.h"
 #include "supervisor/requests/fetch_parts.h"
 #include "supervisor/requests/fetches.h"
@@ -33,6 +34,9 @@ struct fetch {
     bool has_answer_body;
     /* For the record. */
     unsigned status; /* status of the answer; 0: no head yet */
+    bool is_given_up, is_noted;
+    enum fetch_verdict verdict;          /* the last one */
+    uint64_t sent_bytes, received_bytes; /* bytes of bodies that went to egress, and came */
     uint64_t asked_ns;
     char method[TARGET_METHOD_MAX_BYTES + 1];
     char host[HOST_NAME_MAX_BYTES + 1];
@@ -44,7 +48,9 @@ int fetch_begin(struct fetch *fetch);
 /* Fails a fetch that has waited for its turn for too long. */
 void fetch_give_up_waiting(struct fetch *fetch);
 
-/* Notes the end of a fetch, for the counters and the log. code: ERROR_NONE: the answer is complete, or the tenant has given
- * the fetch up. result: NULL, unless egress has ended it. text: for people. */
-void fetch_note_end(const struct fetch *fetch, enum error_code code,
-                    const struct egress_result *result, const char *text);
+/* ---- fetch_record.c */
+
+/* Notes the end of a fetch, for counters and logs; the first end counts. code: ERROR_NONE: the answer is complete, or (is_given_up)
+ * nobody wants it. result: NULL, unless egress has ended the fetch. text: for people. */
+void fetch_note_end(struct fetch *fetch, enum error_code code, const struct egress_result *result,
+                    const char *text);

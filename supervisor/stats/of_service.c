@@ -151,6 +151,22 @@ static void list_refused(const struct metrics_sources *from, struct samples *sam
     list_totals(from, refused_of, samples);
 }
 
+/* ---- fetches */
+
+static void list_hosts(const struct metrics_sources *from, struct samples *samples)
+{
+    const struct top_hosts *top = &from->record->top_hosts;
+    const struct top_host *hosts[TOP_HOSTS_SHOWN];
+    size_t n = top_hosts_list(top, hosts);
+    uint64_t rest = top->total;
+
+    for (size_t i = 0; i < n; i++) {
+        samples_add(samples, LABELED(hosts[i]->name), hosts[i]->count);
+        rest -= hosts[i]->count;
+    }
+    samples_add(samples, LABELED(REST_NAME), rest);
+}
+
 /* ---- the loop */
 
 static void list_slow(const struct metrics_sources *from, struct samples *samples)
@@ -356,6 +372,9 @@ const struct family families_of_service[] = {
     { .name = "skep_limit_overshoot_bytes", .type = FAMILY_HISTOGRAM, .unit = UNIT_BYTES,
       .help = "How far over a limit of memory or size the use was when it was stopped or killed.",
       .labels = { "limit", "stage" }, .list = list_overshoot_bytes },
+    { .name = "skep_fetch_hosts", .type = FAMILY_GAUGE,
+      .help = "Answers since the start to fetches of all tenants, for the hosts with most of them; _other is the rest.",
+      .labels = { "host" }, .list = list_hosts },
     { .name = "skep_helper_state", .type = FAMILY_GAUGE,
       .help = "1 for the state of each helper process, 0 for the others; all but ok want the "
               "operator.",

@@ -74,6 +74,25 @@ static void list_calls(const struct family_source *source, struct samples *sampl
     list_codes(source->counters->calls, samples);
 }
 
+static void list_fetches(const struct family_source *source, struct samples *samples)
+{
+    const struct fetch_counts *fetches = &source->counters->fetches;
+
+    for (enum fetch_outcome outcome = 0; outcome < FETCH_OUTCOMES; outcome++)
+        if (outcome == OUTCOME_ANSWERED || fetches->by[outcome] > 0)
+            samples_add(samples, LABELED(fetch_outcome_name(outcome)), fetches->by[outcome]);
+}
+
+static uint64_t read_fetch_sent(const struct family_source *source)
+{
+    return source->counters->fetches.sent;
+}
+
+static uint64_t read_fetch_received(const struct family_source *source)
+{
+    return source->counters->fetches.received;
+}
+
 static void list_kills(const struct family_source *source, struct samples *samples)
 {
     const uint64_t *counts = source->incidents->by[STAGE_KILLED];
@@ -195,6 +214,15 @@ const struct family families_of_tenants[] = {
     { .name = "skep_calls_total", .type = FAMILY_COUNTER,
       .help = "Calls that the tenant has made by its bindings and by fetch(), by error code.",
       .labels = { "tenant", "code" }, .list_tenant = list_calls },
+    { .name = "skep_fetches_total", .type = FAMILY_COUNTER,
+      .help = "Fetches of the tenant that have ended, by outcome.",
+      .labels = { "tenant", "outcome" }, .list_tenant = list_fetches },
+    { .name = "skep_fetch_sent_bytes_total", .type = FAMILY_COUNTER, .unit = UNIT_BYTES,
+      .help = "Bytes of bodies of the tenant's fetches that went to servers.",
+      .labels = { "tenant" }, .read_tenant = read_fetch_sent },
+    { .name = "skep_fetch_received_bytes_total", .type = FAMILY_COUNTER, .unit = UNIT_BYTES,
+      .help = "Bytes of bodies of servers' answers to the tenant's fetches.",
+      .labels = { "tenant" }, .read_tenant = read_fetch_received },
     { .name = "skep_failures_total", .type = FAMILY_COUNTER,
       .help = "Answers that failed by the tenant's own fault.",
       .labels = { "tenant" }, .read_tenant = read_failures },

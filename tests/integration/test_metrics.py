@@ -85,7 +85,7 @@ def test_format_and_names_follow_the_conventions(start_metrics):
             assert sample.value >= 0 and math.isfinite(sample.value)
             assert set(sample.labels) <= {
                 "tenant", "code", "cause", "limit", "stage", "level", "layer", "cordon", "slot", "bound",
-                "reason", "callback",
+                "reason", "callback", "outcome", "host",
                 "state", "version", "v8", "v8_date", "what", "le", "cap",
                 "helper",
             }

@@ -22,7 +22,7 @@ READER, WRITER, NOBODY = 61010, 61011, 61012
 
 READ = {
     "stats", "workers", "tenants", "logs", "log_tail", "incidents", "status", "jail_report",
-    "explain", "top", "versions", "secrets",
+    "explain", "top", "versions", "secrets", "egress",
 }  # fmt: skip
 
 # A program that runs as another user: {command: values} in, {command: "ok" or the error} out. Fed by standard
