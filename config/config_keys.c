@@ -161,7 +161,7 @@ static const struct key config_rows[] = {
     { KEY(log_format), .kind = KEY_WORD, .reload = RELOAD_RESTART, .preset = "auto",
       .words = log_formats, .help = "auto: the format that suits standard error" },
     { KEY(access_log), .kind = KEY_SWITCH, .reload = RELOAD_AT_ONCE, .preset = "off",
-      .help = "a line for each request" },
+      .help = "a line for each request, call and fetch, with its trace" },
     { KEY(log.tenant_lines), .kind = KEY_NUMBER, .reload = RELOAD_AT_ONCE, .preset = "500",
       .least = 1, .most = 1000000, .help = "lines that each tenant may log in a second" },
     { KEY(log.tenant_kib), .kind = KEY_NUMBER, .reload = RELOAD_AT_ONCE, .preset = "256",

@@ -24,6 +24,7 @@
 struct call;
 struct caller;
 struct evbuffer;
+struct trace_span;
 TAILQ_HEAD(call_list, call);
 
 struct call_text {
@@ -45,7 +46,8 @@ struct call_head {
     size_t n_fields;
     const uint8_t *body; /* first part */
     size_t body_size;
-    bool end; /* body is the whole body */
+    bool end;                      /* body is the whole body */
+    const struct trace_span *span; /* for kinds: the call in the log; NULL: none */
 };
 
 struct call_answer {

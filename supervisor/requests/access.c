@@ -9,6 +9,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "supervisor/requests/internal.h"
 
 #define HOST_MAX_BYTES 255
 #define PATH_MAX_BYTES 1024
@@ -30,7 +31,8 @@ struct access {
     bool is_cold; /* known if the request was in a worker */
     /* Empty: the request was in no worker, or the version has no name any more. */
     struct http_text version;
-    struct http_text route;            /* empty: none */
+    struct http_text route; /* empty: none */
+    struct trace_span span;
     char version_number[16];           /* buffer to which version may point */
     char route_text[ROUTE_TEXT_BYTES]; /* likewise */
 };
@@ -38,6 +40,18 @@ struct access {
 bool access_is_on(const struct ledger *ledger)
 {
     return ledger->config->access_log;
+}
+
+struct trace_span access_span(const struct ledger *ledger, const struct http_request *head,
+                              const struct request_origin *origin)
+{
+    struct trace_span span = { .is_on = false };
+
+    if (access_is_on(ledger) && origin->span)
+        span = *origin->span;
+    else if (access_is_on(ledger))
+        trace_begin(head, &span);
+    return span;
 }
 
 static struct http_text cut(struct http_text text, size_t most)
@@ -125,7 +139,7 @@ static void write_event(struct ledger *ledger, const struct access *a)
 {
     static const struct http_text event = { "access", 6 }, http10 = { "1.0", 3 },
                                   http11 = { "1.1", 3 }, cold = { "cold", 4 }, warm = { "warm", 4 };
-    struct log_field fields[15] = {
+    struct log_field fields[15 + TRACE_LOG_FIELDS] = {
         text_field("event", event),
         text_field("method", a->method),
         text_field("host", a->host),
@@ -137,6 +151,7 @@ static void write_event(struct ledger *ledger, const struct access *a)
         number_field("duration_ms", LOG_FIELD_MILLI, a->duration_us),
         number_field("queue_ms", LOG_FIELD_MILLI, a->queue_us),
     };
+    struct trace_texts texts;
     size_t n_fields = 10;
     char text[TEXT_BYTES];
 
@@ -152,6 +167,7 @@ static void write_event(struct ledger *ledger, const struct access *a)
         fields[n_fields++] = number_field("cpu_ms", LOG_FIELD_MILLI, a->cpu_us);
         fields[n_fields++] = text_field("start", a->is_cold ? cold : warm);
     }
+    n_fields += trace_log_fields(&a->span, &texts, fields + n_fields);
     size_t size = describe(a, text, sizeof text);
     log_text(LOG_LEVEL_INFO,
              LOG_ABOUT(.tenant = a->tenant ? a->tenant->name : NULL, .code = a->code,
@@ -295,6 +311,7 @@ void access_log_end(struct request *request)
         .queue_us = (sent - request->queued_ns) / NSEC_PER_USEC,
         .cpu_us = request->cpu_us,
         .is_cold = request->is_cold,
+        .span = request->span,
     };
 
     split_url(request->url, &a);
@@ -322,7 +339,7 @@ void access_log_gone(struct request *request, const char *code)
 /* ---- requests that never were in the ledger */
 
 void access_log_refusal(struct ledger *ledger, struct tenant *tenant,
-                        const struct http_request *head, struct http_text caller,
+                        const struct http_request *head, const struct request_origin *origin,
                         enum error_code code, uint64_t id)
 {
     const struct access a = {
@@ -330,12 +347,13 @@ void access_log_refusal(struct ledger *ledger, struct tenant *tenant,
         .host = cut(head->authority.size > 0 ? head->authority : head->host, HOST_MAX_BYTES),
         .path = path_of(head->target),
         .client = head->client,
-        .caller = caller,
+        .caller = origin->caller,
         .is_http10 = head->is_http10,
         .status = error_info(code)->status,
         .code = error_info(code)->code,
         .tenant = tenant,
         .id = public_id(&ledger->record->ids, id),
+        .span = access_span(ledger, head, origin),
     };
 
     if (access_is_on(ledger))

@@ -43,6 +43,9 @@ int requests_on_call_frame(void *owner, const ProtobufCMessage *message)
         fields[i].name = take(&packed);
         fields[i].value = take(&packed);
     }
+    struct trace_call trace;
+    n_fields = trace_call(&request->span, (const uint8_t *) request->head_memory,
+                          request->packed_bytes, fields, n_fields, &trace);
     const struct call_head head = {
         .id = call->id,
         .binding = call->binding,
@@ -56,6 +59,7 @@ int requests_on_call_frame(void *owner, const ProtobufCMessage *message)
         .body = call->body.data,
         .body_size = call->body.len,
         .end = call->end,
+        .span = trace.span.is_on ? &trace.span : NULL,
     };
     ledger_note_started(request);
     return caller_on_call(&request->calls, &head);

@@ -438,6 +438,8 @@ static int open_call(struct call *call, const struct call_head *from)
     fetch->call = call;
     fetch->parent = parent;
     fetch->asked_ns = loop_now_ns();
+    if (from->span)
+        fetch->span = *from->span;
     int r = start(fetch, from);
     if (r < 0)
         fetch_free(fetch);

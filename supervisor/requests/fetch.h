@@ -35,6 +35,7 @@ struct fetch {
     /* For the record. */
     unsigned status; /* status of the answer; 0: no head yet */
     bool is_given_up, is_noted;
+    struct trace_span span;
     enum fetch_verdict verdict;          /* the last one */
     uint64_t sent_bytes, received_bytes; /* bytes of bodies that went to egress, and came */
     uint64_t asked_ns;

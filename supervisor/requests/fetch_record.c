@@ -139,7 +139,8 @@ static void write_event(const struct fetch *fetch, enum error_code code,
                  entry->method, entry->is_https ? "https" : "http", host, entry->status,
                  fetch_outcome_name(entry->outcome), entry->reason[0] ? ": " : "", entry->reason,
                  entry->sent, entry->received, (double) entry->duration_us / 1e3, entry->request);
-    const struct log_field fields[] = {
+    struct trace_texts texts;
+    struct log_field fields[11 + TRACE_LOG_FIELDS] = {
         text_field("event", "egress"),
         text_field("method", entry->method),
         text_field("scheme", entry->is_https ? "https" : "http"),
@@ -152,12 +153,12 @@ static void write_event(const struct fetch *fetch, enum error_code code,
         number_field("connects", LOG_FIELD_NUMBER, entry->connects),
         number_field("duration_ms", LOG_FIELD_MILLI, entry->duration_us),
     };
+    size_t n_fields = 11 + trace_log_fields(&fetch->span, &texts, fields + 11);
     if (access_may_write(fetch->parent->ledger, fetch->parent->attempt.tenant))
         log_text(LOG_LEVEL_INFO,
                  LOG_ABOUT(.tenant = fetch->parent->attempt.tenant->name,
                            .code = code != ERROR_NONE ? error_info(code)->code : NULL,
-                           .request = entry->request, .fields = fields,
-                           .n_fields = ARRAY_LEN(fields)),
+                           .request = entry->request, .fields = fields, .n_fields = n_fields),
                  text, (size_t) n);
 }
 

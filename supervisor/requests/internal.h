@@ -13,6 +13,8 @@ struct request_origin {
     struct http_text scheme;     /* scheme of the URL, with "://" */
     struct http_text caller;     /* name of the tenant that calls; empty: an HTTP client asks */
     const struct caller *parent; /* the attempt whose call it is; NULL: none */
+    const struct trace_span
+        *span; /* span of that call, and of the request; NULL: as the head says */
 };
 
 /* Bytes that a client may send of a body before its request is in a worker. */

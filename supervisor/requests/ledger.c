@@ -381,7 +381,7 @@ static void answer_refusal(struct ledger *ledger, struct tenant *tenant,
         version_count(tenant->version, code, is_blamed);
     if (tenant)
         failure_log(tenant, NULL, id, code);
-    access_log_refusal(ledger, tenant, head, origin->caller, code, id);
+    access_log_refusal(ledger, tenant, head, origin, code, id);
     client->ops->fail(client->to, code, retry_s, public_id(&ledger->record->ids, id));
 }
 

@@ -17,6 +17,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/client.h"
 #include "supervisor/requests/fetch_queue.h"
+#include "supervisor/requests/trace_context.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/attempt.h"
 #include "supervisor/workers/worker.h"
@@ -40,6 +41,7 @@ struct request {
     struct request_client client;   /* without one when detached */
     struct caller calls;            /* calls that its JavaScript makes */
     struct fetch_lane fetches;      /* those of them that are fetches */
+    struct trace_span span;         /* in the access log; off while there was none */
     size_t fetch_bytes;             /* bytes that are kept for fetches that wait */
     uint64_t tree_due_ns;           /* for a call: latest end of the root request */
     enum request_state state;

@@ -78,6 +78,7 @@ int ledger_pack_head(struct request *request, const struct http_request *head,
     size_t size = head_table_bytes(n_texts) + head->method.size + url_size + fields_size +
                   origin->caller.size;
 
+    request->span = access_span(request->ledger, head, origin);
     if (access_is_on(request->ledger))
         size += head->client.size;
     request->head_memory = malloc(size + 1);

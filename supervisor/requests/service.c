@@ -300,6 +300,7 @@ static int open_request(struct call *call, struct tenant *tenant, const struct c
         .scheme = parsed->scheme,
         .caller = { parent->attempt.tenant->name, strlen(parent->attempt.tenant->name) },
         .parent = call->caller,
+        .span = from->span && !from->span->is_foreign ? from->span : NULL,
     };
 
     if (!service)

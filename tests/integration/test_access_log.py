@@ -20,7 +20,7 @@ ECHO = script(
 )
 KEYS = {
     "time", "level", "program", "message", "event", "method", "host", "path", "http", "client",
-    "status", "bytes", "duration_ms", "queue_ms",
+    "status", "bytes", "duration_ms", "queue_ms", "trace", "span",
 }  # fmt: skip
 OF_WORKERS = {
     "tenant", "request", "worker", "worker_pid", "route", "version", "cpu_ms", "start",
