@@ -4,7 +4,6 @@
  * admin.proto, but duration_ms for duration_us. null: there is none, or it is not known.
  */
 #include <inttypes.h>
-#include <string.h>
 #include <time.h>
 
 #include "cli/list.h"
@@ -50,9 +49,7 @@ static int add_origin(struct table *table, const Skep__Admin__EgressFetch *fetch
         return -1;
     if (fetch->host.len == 0)
         return table_add(table, "-");
-    bool is_v6 = strchr(host, ':') != NULL;
-    return table_add(table, is_v6 ? "%s://[%s]:%" PRIu32 : "%s://%s:%" PRIu32, scheme, host,
-                     fetch->port);
+    return table_add(table, "%s://%s:%" PRIu32, scheme, host, fetch->port);
 }
 
 static int add_row(struct table *table, const void *row)

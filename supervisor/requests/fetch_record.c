@@ -128,10 +128,9 @@ static struct log_field number_field(const char *name, enum log_field_kind kind,
 static void write_event(const struct fetch *fetch, enum error_code code,
                         const struct egress_entry *entry)
 {
-    bool is_v6 = strchr(entry->host, ':') != NULL;
-    char host[HOST_NAME_MAX_BYTES + sizeof "[]:65535"], text[TEXT_BYTES];
+    char host[HOST_NAME_MAX_BYTES + sizeof ":65535"], text[TEXT_BYTES];
 
-    (void) snprintf(host, sizeof host, is_v6 ? "[%s]:%u" : "%s:%u", entry->host, entry->port);
+    (void) snprintf(host, sizeof host, "%s:%u", entry->host, entry->port);
     int n =
         snprintf(text, sizeof text,
                  "%s %s://%s %u %s%s%s; %" PRIu64 " bytes sent, %" PRIu64

@@ -47,24 +47,26 @@ def test_each_end_is_told_without_its_path(serve, upstream):  # noqa: F811
             f"GET http://missing.test/{SECRET}",
             f"GET https://127.0.0.1:{upstream.port}/{SECRET}",
             f"GET http://10.0.0.1/{SECRET}",
+            f"GET https://[::1]:1234/{SECRET}",
         )  # fmt: skip
         ask(skepd, "b", f"GET {upstream.url}/{SECRET}")
-        rows = wait_fetches(skepd, 5, "a")
+        rows = wait_fetches(skepd, 6, "a")
     assert [(r["method"], r["scheme"], r["host"], r["port"], r["status"], r["outcome"], r["reason"]) for r in rows] == [
         ("POST", "http", "127.0.0.1", upstream.port, 200, "answered", None),
         ("GET", "http", "127.0.0.1", nobody, None, "failed", "connect"),
         ("GET", "http", "missing.test", 80, None, "failed", "name"),
         ("GET", "https", "127.0.0.1", upstream.port, None, "refused", "manifest"),
         ("GET", "http", "10.0.0.1", 80, None, "refused", "address"),
+        ("GET", "https", "[::1]", 1234, None, "refused", "manifest"),
     ]
     assert rows[0]["received"] == LENGTH and rows[0]["connects"] == 1 and rows[0]["duration_ms"] > 0
     assert {r["tenant"] for r in rows} == {"a"} and len({r["request"] for r in rows}) == 1
     (refused,) = fetches(skepd, "b")
     assert (refused["outcome"], refused["reason"], refused["request"] > 0) == ("refused", "manifest", True)
-    assert len(fetches(skepd)) == 6
-    assert [r["number"] for r in fetches(skepd, "a", "-n", "2")] == [r["number"] for r in rows[3:]]
+    assert len(fetches(skepd)) == 7
+    assert [r["number"] for r in fetches(skepd, "a", "-n", "2")] == [r["number"] for r in rows[4:]]
     table = skepd.skep("egress", "a").stdout
-    assert "METHOD" in table and f"http://127.0.0.1:{upstream.port}" in table and "refused" in table
+    assert "METHOD" in table and f"http://127.0.0.1:{upstream.port}" in table and "https://[::1]:1234 " in table and "refused" in table
     assert SECRET not in table + skepd.skep("egress", "--json").stdout
 
 
