@@ -200,8 +200,7 @@ static void print_text(const struct tally *tally)
 
     if (errors->text)
         (void) fputs(errors->text, stdout);
-    if (tally->notes.text)
-        (void) fputs(tally->notes.text, stdout);
+    output_notes(stdout, &tally->notes);
     if (errors->count > errors->n_items)
         (void) printf("and %u more errors\n", errors->count - errors->n_items);
     if (errors->count > 0)
@@ -258,7 +257,8 @@ const struct verb verb_check = {
         "FILE:LINE:COLUMN: the error: what was expected. The modules of each tenant are\n"
         "compiled and linked in a jailed worker of its own, and not run: syntax errors, imports\n"
         "that lead nowhere, names that a module does not export, a missing default export.\n"
-        "Notes say which files of a tenant are left out, faults of files that no import\n"
+        "Notes, FILE:LINE behind \"note: \", say which files of a tenant are left out, faults of "
+        "files that no import\n"
         "statement leads to, and rules of allowed_hosts that allow nothing. A skepd.yaml is also\n"
         "compared with the unit that starts skepd with it: the one that is installed, or "
         "--unit.\n\n"

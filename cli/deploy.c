@@ -16,7 +16,6 @@
 #include "cli/deployed.h"
 #include "cli/message.h"
 #include "cli/output.h"
-#include "config/host_faults.h"
 #include "config/manifest.h"
 #include "config/tenant_files.h"
 
@@ -314,9 +313,7 @@ static int run(struct cli *cli, int argc, char **argv)
     }
     _cleanup_(config_errors_done) struct config_errors notes = { 0 };
     tenant_files_note_left_out(manifest, &notes);
-    manifest_note_hosts(manifest, NULL, &notes);
-    if (notes.text)
-        (void) fputs(notes.text, stderr);
+    output_notes(stderr, &notes);
     return deploy(cli, manifest, &yaml, &env);
 }
 
@@ -334,7 +331,8 @@ const struct verb verb_deploy = {
             "of this machine can see the command line while it runs, but not the file of\n"
             "--env-file: lines NAME=VALUE; empty ones and those that begin with # are left out.\n\n"
             "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
-            "served already), routes, files, bytes, boot_us (that loading took).\n",
+            "served already), routes, files, bytes, boot_us (that loading took), notes (rules of\n"
+            "allowed_hosts that allow nothing by skepd.yaml as it is now).\n",
     .options = deploy_options,
     .run = run,
 };

@@ -41,4 +41,9 @@ void deployed_print(const void *message)
         output_text(stdout, deployed->tenant.data, deployed->tenant.len);
         (void) printf(")\n");
     }
+    for (size_t i = 0; i < deployed->n_notes; i++) {
+        (void) fprintf(stderr, "note: ");
+        output_text(stderr, deployed->notes[i].data, deployed->notes[i].len);
+        (void) fprintf(stderr, "\n");
+    }
 }

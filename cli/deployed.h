@@ -10,5 +10,5 @@
 #define DEPLOY_TIMEOUT_MS 180000
 #define DEPLOY_VERSION_SHOWN 12 /* characters of a version's name, for people */
 
-/* Prints the result, a Deployed, for people. */
+/* Prints the result, a Deployed, for people, and its notes on standard error. */
 void deployed_print(const void *message);

@@ -57,6 +57,12 @@ void output_error(const char *who, const char *format, ...)
     (void) fputs(text ? "\n" : "out of memory\n", stderr);
 }
 
+void output_notes(FILE *file, const struct config_errors *notes)
+{
+    for (const char *line = notes->text; line && *line; line = strchr(line, '\n') + 1)
+        (void) fprintf(file, "note: %.*s\n", (int) strcspn(line, "\n"), line);
+}
+
 void output_text(FILE *file, const uint8_t *data, size_t size)
 {
     write_safe(file, data, size, false);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "common/cleanup.h"
+#include "config/errors.h"
 
 enum output_style { OUTPUT_PLAIN, OUTPUT_DIM, OUTPUT_BOLD, OUTPUT_YELLOW, OUTPUT_RED };
 
@@ -21,6 +22,9 @@ const char *output_style(FILE *file, enum output_style style);
 /* Writes "skep WHO: " and the text as one line on standard error, as output_line does. who: the
  * verb; NULL: none. */
 void output_error(const char *who, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes each note as a line "note: FILE:LINE: TEXT", which no reader of errors takes for one. */
+void output_notes(FILE *file, const struct config_errors *notes);
 
 /* Writes bytes of unknown origin. Newline and tab are kept; other characters that could fool a
  * reader (common/character.h), and bytes that are not UTF-8, are written as \xNN. */

@@ -418,3 +418,48 @@ enum host_verdict host_rules_ask(const struct host_rule *rules, size_t n_rules,
     *ret_rule = rule;
     return best;
 }
+
+/* ---- two rules */
+
+static struct host_text text_of(const char *text)
+{
+    return (struct host_text){ text, strlen(text) };
+}
+
+bool host_rule_covers_host(const struct host_rule *other, const struct host_rule *rule)
+{
+    if (!rule->is_wildcard)
+        return host_rule_has_host(other, text_of(rule->host));
+    if (!other->is_wildcard)
+        return false;
+    /* All names below a name that the other has are the other's, too. */
+    return other->host[0] == '\0' || strcmp(other->host, rule->host) == 0 ||
+           (rule->host[0] && host_rule_has_host(other, text_of(rule->host)));
+}
+
+static bool methods_meet(const char *methods, const char *others)
+{
+    if (methods[0] == '\0' || others[0] == '\0')
+        return true;
+    for (const char *comma; (comma = strchr(methods, ',')); methods = comma + 1)
+        if (methods_have(others, (struct host_text){ methods, (size_t) (comma - methods) }))
+            return true;
+    return false;
+}
+
+enum host_verdict host_rule_meets(const struct host_rule *rule, const struct host_rule *other)
+{
+    if (!host_rule_covers_host(other, rule) && !host_rule_covers_host(rule, other))
+        return HOST_NOT_ALLOWED;
+    if (rule->is_https != other->is_https)
+        return HOST_SCHEME_NOT_ALLOWED;
+    if (rule->port != other->port && rule->port != HOST_RULE_PORT_ANY &&
+        other->port != HOST_RULE_PORT_ANY)
+        return HOST_PORT_NOT_ALLOWED;
+    if (!methods_meet(rule->methods, other->methods))
+        return HOST_METHOD_NOT_ALLOWED;
+    return path_fits(rule->path, text_of(other->path)) ||
+                   path_fits(other->path, text_of(rule->path))
+               ? HOST_ALLOWED
+               : HOST_PATH_NOT_ALLOWED;
+}

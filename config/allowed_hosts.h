@@ -80,6 +80,11 @@ enum host_verdict host_rules_ask(const struct host_rule *rules, size_t n_rules,
                                  const struct host_question *question,
                                  const struct host_rule **ret_rule);
 
+/* Returns whether there is a question that both rules allow: HOST_ALLOWED; else the first part that has nothing in common. */
+enum host_verdict host_rule_meets(const struct host_rule *rule, const struct host_rule *other);
+/* Returns whether each host of the rule is one of the other's. */
+bool host_rule_covers_host(const struct host_rule *other, const struct host_rule *rule);
+
 /* Returns whether the port is none, or one of those that https://fetch.spec.whatwg.org/#bad-port blocks. */
 bool host_port_is_bad(uint32_t port);
 

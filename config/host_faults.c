@@ -55,50 +55,115 @@ static void check_address(const struct host_rule *rule, const struct config *con
                           const struct cordon_config *cordon, char *text)
 {
     const struct address_prefix *named = NULL;
+    char key[96] = "egress.addresses";
     size_t n_named = 0;
 
     if (config)
         named = egress_rules_named(config, cordon, &n_named);
+    if (config && cordon->addresses.is_given)
+        (void) snprintf(key, sizeof key, "cordons.%.63s.addresses", cordon->name);
     enum address_kind kind = refused_kind(rule->host, named, n_named);
     if (kind != ADDRESS_PUBLIC)
         (void) snprintf(text, HOST_FAULT_BYTES,
                         "the host is %s: expected a public one, or one that the operator names in "
-                        "egress.addresses of skepd.yaml",
-                        address_kind_text(kind));
+                        "%s of skepd.yaml",
+                        address_kind_text(kind), key);
 }
 
-/* Returns the operator's list that has no rule for the host; NULL if there is none. */
-static const char *missing_in(struct host_text host, const struct config *config,
-                              const struct cordon_config *cordon)
+/* Writes that no rule of the operator's list allows anything that the rule does. */
+static void check_list(const struct host_rule *rule, const struct host_rules *rules,
+                       const char *list, char *text)
 {
+    enum host_verdict best = HOST_NOT_ALLOWED;
+    char port[24] = "any port";
+
+    for (unsigned i = 0; i < rules->n && best != HOST_ALLOWED; i++) {
+        enum host_verdict verdict = host_rule_meets(rule, &rules->items[i]);
+        if (verdict > best)
+            best = verdict;
+    }
+    if (rule->port != HOST_RULE_PORT_ANY)
+        (void) snprintf(port, sizeof port, "port %u", (unsigned) rule->port);
+    switch (best) {
+    case HOST_NOT_ALLOWED:
+        (void) snprintf(text, HOST_FAULT_BYTES, "%s in skepd.yaml does not have the host%s", list,
+                        rule->is_wildcard ? "s" : "");
+        break;
+    case HOST_SCHEME_NOT_ALLOWED:
+    case HOST_PORT_NOT_ALLOWED:
+        (void) snprintf(text, HOST_FAULT_BYTES, "%s has no rule for %s and %s", list,
+                        rule->is_https ? "https" : "http", port);
+        break;
+    case HOST_METHOD_NOT_ALLOWED:
+        (void) snprintf(text, HOST_FAULT_BYTES, "%s has no rule for a method of it", list);
+        break;
+    case HOST_PATH_NOT_ALLOWED:
+        (void) snprintf(text, HOST_FAULT_BYTES, "%s has no rule for a path of it", list);
+        break;
+    case HOST_ALLOWED:
+        break;
+    }
+}
+
+/* Writes what in the operator's lists stands against the rule. */
+static void check_lists(const struct host_rule *rule, const struct config *config,
+                        const struct cordon_config *cordon, char *text)
+{
+    const struct host_rules *deny = &config->egress.deny;
+
+    for (unsigned i = 0; i < deny->n; i++)
+        if (host_rule_covers_host(&deny->items[i], rule)) {
+            (void) snprintf(text, HOST_FAULT_BYTES, "egress.deny of skepd.yaml has the host%s",
+                            rule->is_wildcard ? "s" : "");
+            return;
+        }
     if (cordon->hosts.is_given)
-        return host_rules_find_host(&cordon->hosts, host) ? NULL : "allowed_hosts of its cordon";
-    return !config->egress.allow.is_given || host_rules_find_host(&config->egress.allow, host)
-               ? NULL
-               : "egress.allow";
+        check_list(rule, &cordon->hosts, "allowed_hosts of its cordon", text);
+    else if (config->egress.allow.is_given)
+        check_list(rule, &config->egress.allow, "egress.allow", text);
 }
 
 const char *host_rule_fault(const struct host_rule *rule, const struct config *config,
                             const struct cordon_config *cordon, char text[static HOST_FAULT_BYTES])
 {
-    const struct host_text host = { rule->host, strlen(rule->host) };
-
     text[0] = '\0';
     if (config && !config->egress.fetch) {
         (void) snprintf(text, HOST_FAULT_BYTES, "%s", no_way_out);
         return text;
     }
-    if (config && !rule->is_wildcard) { /* some hosts of a wildcard may be in the lists */
-        const char *list = missing_in(host, config, cordon);
-        if (host_rules_find_host(&config->egress.deny, host))
-            (void) snprintf(text, HOST_FAULT_BYTES, "egress.deny of skepd.yaml has the host");
-        else if (list)
-            (void) snprintf(text, HOST_FAULT_BYTES, "%s in skepd.yaml does not have the host",
-                            list);
-    }
+    if (config)
+        check_lists(rule, config, cordon, text);
     if (!text[0])
         check_address(rule, config, cordon, text);
     return text;
+}
+
+/* Returns the addresses of a host on loopback, for people; NULL: it is another host. */
+static const char *loopback_of(const char *host)
+{
+    if (host_name_is_localhost(host))
+        return "127.0.0.1 and ::1";
+    if (refused_kind(host, NULL, 0) != ADDRESS_LOOPBACK)
+        return NULL;
+    return host[0] == '[' ? "::1" : host;
+}
+
+static void note_host(const struct manifest *manifest, const struct host_rule *rule,
+                      const struct config *config, const struct cordon_config *cordon,
+                      struct config_errors *notes)
+{
+    const char *address = config ? NULL : loopback_of(rule->host);
+    char fault[HOST_FAULT_BYTES], text[HOST_RULE_TEXT_MAX + 1];
+
+    (void) host_rule_text(rule, text);
+    if (address) /* skep dev names these addresses */
+        config_errors_add(notes, manifest->file, rule->line,
+                          "allowed_hosts: \"%.200s\" is reached by skep dev alone; on a service "
+                          "the operator must name %s in egress.addresses",
+                          text, address);
+    else if (host_rule_fault(rule, config, cordon, fault)[0])
+        config_errors_add(notes, manifest->file, rule->line,
+                          "allowed_hosts: \"%.200s\" allows nothing: %s", text, fault);
 }
 
 void manifest_note_hosts(const struct manifest *manifest, const struct config *config,
@@ -106,7 +171,6 @@ void manifest_note_hosts(const struct manifest *manifest, const struct config *c
 {
     const struct cordon_config *cordon =
         config ? config_find_cordon(config, manifest->cordon) : NULL;
-    char fault[HOST_FAULT_BYTES], rule[HOST_RULE_TEXT_MAX + 1];
 
     if (manifest->hosts.n == 0 || (config && !cordon))
         return;
@@ -116,8 +180,5 @@ void manifest_note_hosts(const struct manifest *manifest, const struct config *c
         return;
     }
     for (unsigned i = 0; i < manifest->hosts.n; i++)
-        if (host_rule_fault(&manifest->hosts.items[i], config, cordon, fault)[0])
-            config_errors_add(notes, manifest->file, manifest->hosts.items[i].line,
-                              "allowed_hosts: \"%.200s\" allows nothing: %s",
-                              host_rule_text(&manifest->hosts.items[i], rule), fault);
+        note_host(manifest, &manifest->hosts.items[i], config, cordon, notes);
 }

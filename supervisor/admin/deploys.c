@@ -4,10 +4,12 @@
  * until then the client's next command is not read. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "config/host_faults.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/record/failure.h"
@@ -30,10 +32,27 @@ static void on_failed(void *owner, const struct failure *failure)
     (void) admin_send_refusal(client, failure);
 }
 
+/* Writes what the version's rules do not allow, by the config as it is now. A file's name is the one that the tenant's author
+ * knows. Each text is malloc'ed. */
+static size_t list_notes(const struct admin_client *client, const struct manifest *manifest,
+                         ProtobufCBinaryData *notes, size_t most)
+{
+    _cleanup_(config_errors_done) struct config_errors faults = { 0 };
+    size_t n = 0;
+
+    manifest_note_hosts(manifest, admin_client_options(client)->tenants->config, &faults);
+    for (unsigned i = 0; i < faults.n_items && n < most; i++) {
+        char *text = NULL;
+        if (asprintf(&text, "skep.yaml:%u: %s", faults.items[i].line, faults.items[i].text) >= 0)
+            notes[n++] = admin_bytes(text, strlen(text));
+    }
+    return n;
+}
+
 static void send_deployed(struct admin_client *client, const struct deploy_result *result)
 {
     Skep__Admin__Deployed deployed = SKEP__ADMIN__DEPLOYED__INIT;
-    ProtobufCBinaryData routes[TENANT_ROUTES_MAX];
+    ProtobufCBinaryData routes[TENANT_ROUTES_MAX], notes[HOST_RULES_MAX];
 
     deployed.tenant = admin_bytes(result->tenant, strlen(result->tenant));
     deployed.version = admin_bytes(result->version, strlen(result->version));
@@ -49,7 +68,11 @@ static void send_deployed(struct admin_client *client, const struct deploy_resul
     deployed.files = result->files;
     deployed.bytes = result->bytes;
     deployed.boot_us = result->boot_us;
+    deployed.notes = notes;
+    deployed.n_notes = list_notes(client, result->manifest, notes, ARRAY_LEN(notes));
     (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED, &deployed);
+    for (size_t i = 0; i < deployed.n_notes; i++)
+        free(notes[i].data);
     for (size_t i = 0; i < deployed.n_routes; i++)
         free(routes[i].data);
 }

@@ -179,15 +179,20 @@ int versions_explain(const struct versions *versions, int code, const struct man
 void versions_warn_of_hosts(const struct versions *versions, const struct manifest *manifest)
 {
     _cleanup_(config_errors_done) struct config_errors notes = { 0 };
+    const struct config *config = versions->tenants->config;
+    const char *file = manifest->file;
     char more[40] = "";
 
-    manifest_note_hosts(manifest, versions->tenants->config, &notes);
+    manifest_note_hosts(manifest, config, &notes);
     if (notes.n_items == 0)
         return;
+    /* The folders of stored versions, some of which are about to have another name, tell nobody anything. */
+    if (config->state && strncmp(file, config->state, strlen(config->state)) == 0)
+        file = "skep.yaml";
     if (notes.count > 1)
         (void) snprintf(more, sizeof more, "; and %u rules more like that", notes.count - 1);
-    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = manifest->name), "%s:%u: %s%s",
-              notes.items[0].file, notes.items[0].line, notes.items[0].text, more);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = manifest->name), "%s:%u: %s%s", file,
+              notes.items[0].line, notes.items[0].text, more);
 }
 
 /* Installs a manifest whose secrets are there. */

@@ -2,6 +2,7 @@
 """allowed_hosts of skep.yaml and egress of skepd.yaml: how they are checked, shown, and carried from version to version."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -181,10 +182,34 @@ def test_rules_are_those_of_the_version_that_serves(deployer):  # noqa: F811
     assert hosts_of(skepd, "shop")[0].startswith("a.test")
 
 
-def test_deploy_tells_of_rules_that_allow_nothing_and_refuses_broken_ones(deployer):  # noqa: F811
-    run = deployer.skepd.skep("deploy", deployer.bundle("shop", say("one"), allowed_hosts=["http://127.0.0.1"]))
-    assert run.returncode == 0, run.stderr
-    assert "the host is a loopback address" in run.stderr
+def test_check_of_a_tenant_alone_says_what_skep_dev_reaches(folder):
+    (folder / "worker.js").write_text(script("return new Response()"))
+    (folder / "skep.yaml").write_text(json.dumps({**TENANT, "allowed_hosts": ["http://127.0.0.1:3000"]}))
+    run = check(folder)
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[0] == (
+        f'note: {folder}/skep.yaml:1: allowed_hosts: "http://127.0.0.1:3000" is reached by skep dev alone; '
+        "on a service the operator must name 127.0.0.1 in egress.addresses"
+    )
+
+
+def test_deploy_tells_the_notes_of_skepd_and_refuses_broken_rules(deployer):  # noqa: F811
+    rules = ["http://127.0.0.1:3000", "http://10.0.0.7"]
+    bundle = deployer.bundle("shop", say("one"), allowed_hosts=rules)
+    run = deployer.skepd.skep("deploy", bundle)
+    assert run.returncode == 0 and "loopback" not in run.stderr and "skep dev" not in run.stderr
+    assert re.search(r"^note: skep\.yaml:\d+: allowed_hosts: this skepd has no way out", run.stderr, re.M), run.stderr
+    line = deployer.skepd.wait_log(r"[^\n]*no way out[^\n]*").group()
+    assert "skep.yaml:" in line and "shop" in line and "versions/" not in line
+    reload_with(deployer, cordons=[cordon(addresses=["127.0.0.0/8"], allowed_hosts=["*", "http://*:3000"])], egress={})
+    deployer.restart()
+    told = json.loads(deployer.skepd.skep("deploy", bundle, "--json").stdout)
+    assert told["unchanged"] and len(told["notes"]) == 1
+    assert re.match(
+        r'skep\.yaml:\d+: allowed_hosts: "http://10.0.0.7" allows nothing: allowed_hosts of its cordon has no rule for '
+        "http and port 80$",
+        told["notes"][0],
+    )
     run = deployer.skepd.skep("deploy", deployer.bundle("shop", say("two"), allowed_hosts=["a@b.test"]))
     assert run.returncode == 1
     assert "expected no user and password" in run.stderr

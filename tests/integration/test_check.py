@@ -243,7 +243,7 @@ def test_links_that_no_handler_can_read_are_named(folder):
     run = check(tenant)
     assert run.returncode == 0, run.stdout
     note = run.stdout.splitlines()[0]
-    assert note.startswith(f"{tenant}/skep.yaml: left out")
+    assert note.startswith(f"note: {tenant}/skep.yaml: left out")
     for name in ("img/link.png", "link.js"):
         assert name in note
     assert ".git" not in note and "worker.js," not in note and "logo.png" not in note
@@ -383,7 +383,7 @@ def test_without_skepd_a_note_says_that_nothing_was_compiled(folder):
     run = subprocess.run([alone / "skep", "check", path], capture_output=True, text=True, env={"PATH": str(alone)})
     assert run.returncode == 0, run.stderr
     first = run.stdout.splitlines()[0]
-    assert first.startswith(f"{path}: its modules were not compiled: cannot run skepd")
+    assert first.startswith(f"note: {path}: its modules were not compiled: cannot run skepd")
 
 
 # ---- the unit
