@@ -123,7 +123,7 @@ static const struct error_info errors[ERROR_CODES] = {
     [ERROR_FETCH_FAILED] = { "fetch_failed", "The server that was asked gave no answer.", 502,
         BY_ANY_TENANT | BY_OPERATOR | BY_HOST, 0,
         .when = "no answer of the server came, or the answer broke off: the name, the connection, TLS, HTTP or the time; the tenant's code gets a TypeError that says which",
-        .advice = "look at the host that the text names; the log, if skep-egress is not running" },
+        .advice = "look at the host that the text names; the log of skepd, which tells, once a minute for each kind, of resolvers, connections, TLS and times that fail, and of a skep-egress that is not running" },
 };
 /* clang-format on */
 

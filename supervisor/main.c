@@ -65,9 +65,9 @@ struct skepd {
     struct life life;
     struct health health; /* health of the helper processes */
     struct jail_state jail;
-    struct store *store;         /* NULL: nothing can be deployed */
-    bool has_egress;             /* egress can be started, or reached */
-    struct egress *egress;       /* NULL: no tenant can ask servers */
+    struct store *store;   /* NULL: nothing can be deployed */
+    bool has_egress;       /* egress can be started, or reached */
+    struct egress *egress; /* NULL: no tenant can ask servers */
     struct secrets *secrets;
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
@@ -189,6 +189,7 @@ static int start_egress(struct skepd *skepd)
         .base = skepd->base,
         .spawner = skepd->spawner,
         .health = &skepd->health,
+        .socket = skepd->config->egress.socket,
     };
 
     int r = skepd->has_egress ? egress_new(&options, &skepd->egress) : 0;
@@ -657,7 +658,10 @@ static void find_egress(struct skepd *skepd, struct programs *programs)
     int r = arguments_find_program(EGRESS_PROGRAM, programs->egress, sizeof programs->egress);
 
     if (r < 0) {
-        (void) log_warning_errno(r, "cannot find " EGRESS_PROGRAM ": tenants cannot ask servers");
+        helper_set_remedy(&skepd->health, HELPER_EGRESS, "install it, then skep upgrade");
+        helper_note(&skepd->health, HELPER_EGRESS, HELPER_GONE,
+                    r == -ENOENT ? "no program " EGRESS_PROGRAM " beside skepd"
+                                 : "the program " EGRESS_PROGRAM " beside skepd cannot be used");
         return;
     }
     programs->rows[PROGRAM_EGRESS] = (struct spawner_program){

@@ -55,7 +55,7 @@ static int report_helpers(const struct admin_options *with, struct arena *arena,
             if (!text)
                 return -ENOMEM;
             (void) snprintf(text, HELPER_TEXT_BYTES, "%s: %s: %s", state, health->why,
-                            helper_advice((enum helper_id) i, health->state));
+                            helper_advice_now(with->health, (enum helper_id) i));
             row->value = report_text(text);
         }
     }

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -28,6 +29,7 @@
 #define BUCKETS 1024
 #define TIME_MAX_MS (UINT32_C(24) * 3600 * 1000)
 #define TEXT_MAX_BYTES 512
+#define SAY_AGAIN_NS (60 * NSEC_PER_SEC)
 #define ADDRESS_MAX_BYTES 64
 #define NS_PER_US UINT64_C(1000)
 /* Most bytes that may wait for egress: requests up to the bound of helper_is_congested, and for each fetch its window with frames
@@ -51,8 +53,15 @@ struct egress_fetch {
 };
 LIST_HEAD(bucket, egress_fetch);
 
+/* Failures of one kind since the last line about it. */
+struct failing {
+    uint64_t said_ns; /* 0: never */
+    unsigned n;
+};
+
 struct egress {
     struct helper *helper;
+    struct failing failing[EGRESS_ENDS];
     struct event *failure;              /* made active when a frame could not be sent */
     TAILQ_HEAD(, egress_fetch) fetches; /* the oldest first */
     struct bucket buckets[BUCKETS];
@@ -432,6 +441,35 @@ static const char *check_done(const struct egress_fetch *fetch, const Skep__Egre
     return NULL;
 }
 
+/* Tells the operator of failures that the host or the network may have caused, which a tenant's code may keep to itself. Tenants
+ * can cause them, too: one line for each kind in a minute is the bound. */
+static void note_failure(struct egress *egress, const struct egress_result *result)
+{
+    static const char *const kinds[EGRESS_ENDS] = {
+        [EGRESS_RESOLVER] =
+            "a resolver (egress.dns, else /etc/resolv.conf) does not answer or fails",
+        [EGRESS_CONNECT] = "servers cannot be reached",
+        [EGRESS_TLS] = "TLS with servers fails (egress.ca adds certificates)",
+        [EGRESS_TIME] = "a resolver or servers do not answer in time",
+        [EGRESS_INTERNAL] = "skep-egress has no memory or no descriptors",
+    };
+    struct failing *failing = &egress->failing[result->end];
+    const uint64_t now = io_now_ns();
+    char since[40] = "the first";
+
+    if (!kinds[result->end])
+        return;
+    failing->n++;
+    if (failing->said_ns != 0 && now - failing->said_ns < SAY_AGAIN_NS)
+        return;
+    if (failing->said_ns != 0)
+        (void) snprintf(since, sizeof since, "%u in the last %u s", failing->n,
+                        (unsigned) ((now - failing->said_ns) / NSEC_PER_SEC));
+    log_warning("fetches of tenants fail: %s: %.*s (%s)", kinds[result->end],
+                (int) result->text.size, result->text.data, since);
+    *failing = (struct failing){ .said_ns = now };
+}
+
 static int on_done(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Egress__Done *done = (const Skep__Egress__Done *) message;
@@ -455,6 +493,8 @@ static int on_done(void *owner, const ProtobufCMessage *message)
         .head_us = at_most(done->head_us, open_us),
         .total_us = at_most(done->total_us, open_us),
     };
+    if (fetch->ops)
+        note_failure(egress, &result);
     end(fetch, &result);
     offer_room(egress);
     return 0;
@@ -546,6 +586,8 @@ int egress_new(const struct egress_options *options, struct egress **ret_egress)
         .spawner = options->spawner,
         .health = options->health,
         .ping = &ping_frame.base,
+        .socket = options->socket,
+        .remedy = "systemctl start skep-egress.socket",
     };
 
     if (!egress)

@@ -32,8 +32,9 @@ struct egress_request {
     int64_t length; /* bytes of the body; -1: not known */
     uint32_t
         credit; /* bytes of the answer's body that may come at once; at most EGRESS_CREDIT_MAX_BYTES */
-    const struct address_prefix *named; /* prefixes that may be reached although they are not public */
-    size_t n_named;                     /* at most EGRESS_NAMED_MAX */
+    const struct address_prefix
+        *named;     /* prefixes that may be reached although they are not public */
+    size_t n_named; /* at most EGRESS_NAMED_MAX */
     uint32_t connect_ms, head_ms, idle_ms, total_ms; /* as in Open */
 };
 
@@ -83,6 +84,7 @@ struct egress_options {
     struct event_base *base; /* borrowed, like the next two */
     struct spawner *spawner;
     struct health *health;
+    const char *socket; /* path of the unit's socket; borrowed for the call; NULL: a program */
 };
 /* Asks for the process, or for the unit, and again whenever it is lost or cannot be reached. 0 or -errno. */
 int egress_new(const struct egress_options *options, struct egress **ret_egress);

@@ -54,6 +54,18 @@ const char *helper_advice(enum helper_id helper, enum helper_state state)
     return advice[helper][state] ? advice[helper][state] : "";
 }
 
+const char *helper_advice_now(const struct health *health, enum helper_id helper)
+{
+    const struct helper_health *now = &health->of[helper];
+
+    return now->state > HELPER_OK && now->remedy ? now->remedy : helper_advice(helper, now->state);
+}
+
+void helper_set_remedy(struct health *health, enum helper_id helper, const char *remedy)
+{
+    health->of[helper].remedy = remedy;
+}
+
 void helper_note(struct health *health, enum helper_id helper, enum helper_state state,
                  const char *why)
 {
@@ -61,13 +73,13 @@ void helper_note(struct health *health, enum helper_id helper, enum helper_state
 
     if (now->state == state)
         return;
-    if (state > HELPER_OK)
-        log_error("helper %s is %s: %s: %s", names[helper], states[state], why,
-                  helper_advice(helper, state));
-    else if (now->state > HELPER_OK)
+    if (state <= HELPER_OK && now->state > HELPER_OK)
         log_info("helper %s is %s again", names[helper], states[state]);
     now->state = state;
     now->why = why;
+    if (state > HELPER_OK)
+        log_error("helper %s is %s: %s: %s", names[helper], states[state], why,
+                  helper_advice_now(health, helper));
     if (health->on_change)
         health->on_change(health->owner);
 }
@@ -87,7 +99,7 @@ void helper_summary(const struct health *health, char *text, size_t size)
         if (state <= HELPER_OK)
             continue;
         (void) snprintf(text, size, "helper %s is %s: %s", names[i], states[state],
-                        helper_advice((enum helper_id) i, state));
+                        helper_advice_now(health, (enum helper_id) i));
         return;
     }
 }

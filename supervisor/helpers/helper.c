@@ -76,6 +76,7 @@ struct helper {
     bool was_ready; /* at least once */
     struct backoff backoff;
     const char *why;                     /* reason of the loss; static */
+    char *socket;                        /* owned; NULL: a program */
     const struct channel_table *answers; /* borrowed, like the next two; NULL: nobody listens yet */
     const struct helper_ops *ops;
     void *owner;
@@ -368,7 +369,18 @@ static void on_started(void *owner, int error, const char *step,
         step = "SO_PEERCRED";
     }
     if (error == 0) {
+        helper_set_remedy(helper->options.health, helper->options.id, NULL);
         handle(helper, EVENT_STARTED);
+        return;
+    }
+    bool is_missing = helper->socket && (error == -ENOENT || error == -ECONNREFUSED);
+    helper_set_remedy(helper->options.health, helper->options.id,
+                      is_missing ? helper->options.remedy : NULL);
+    if (is_missing) {
+        log_warning("helper %s: %s %s: %s", helper->options.name, helper->socket,
+                    error == -ENOENT ? "is not there" : "has nobody who listens",
+                    helper->options.remedy);
+        lose(helper, error == -ENOENT ? "its socket is not there" : "nobody listens on its socket");
         return;
     }
     (void) log_warning_errno(error, "helper %s cannot be started (%s)", helper->options.name, step);
@@ -474,12 +486,14 @@ int helper_new(const struct helper_options *options, struct helper **ret_helper)
     if (!helper)
         return -ENOMEM;
     helper->options = *options;
+    helper->socket = options->socket ? strdup(options->socket) : NULL;
     helper->process = HELPER_NO_PROCESS;
     helper->fd = -1;
     STAILQ_INIT(&helper->asked);
     helper->timer = evtimer_new(options->base, on_timer, helper);
     helper->tick = event_new(options->base, -1, EV_PERSIST, on_tick, helper);
-    if (!helper->timer || !helper->tick || event_add(helper->tick, &period) < 0) {
+    if ((options->socket && !helper->socket) || !helper->timer || !helper->tick ||
+        event_add(helper->tick, &period) < 0) {
         (void) helper_free(helper);
         return -ENOMEM;
     }
@@ -588,6 +602,7 @@ struct helper *helper_free(struct helper *helper)
         event_free(helper->timer);
     if (helper->tick)
         event_free(helper->tick);
+    free(helper->socket);
     free(helper);
     return NULL;
 }

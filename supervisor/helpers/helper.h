@@ -36,6 +36,9 @@ struct helper_options {
      * again although it never was ready. The frame is one of its protocol, to which it answers with any frame: one
      * that is quiet gets it, and is lost if it stays quiet. Static. NULL: a helper of requests. */
     const ProtobufCMessage *ping;
+    /* The path of a unit's socket; borrowed for helper_new. NULL: it is a program. */
+    const char *socket;
+    const char *remedy; /* what to do if nobody listens there; static */
 };
 
 /* Asks for the helper, and for another one whenever it is lost. 0 or -errno. */

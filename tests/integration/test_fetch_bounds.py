@@ -231,6 +231,21 @@ def test_ends_say_why(start, resolver):
     skepd.wait_idle()
 
 
+def test_what_fails_for_the_hosts_sake_is_in_the_log_once_a_minute_for_each_kind(start, resolver):
+    resolver.names["fails.test"] = "fail"
+    skepd = start({"a": tenant(allowed_hosts=["*:*", "http://*:*"])}, egress=egress(resolver))
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    with raw_server(lambda connection: connection.sendall(b"no TLS\r\n")) as plain:
+        for _ in range(3):
+            for url in ("http://fails.test/", f"http://127.0.0.1:{port}/", f"https://127.0.0.1:{plain}/", "http://nobody.test/"):
+                assert ask(skepd, url).get("error", "").startswith("TypeError: fetch failed: ")
+    lines = [line for line in skepd.log().splitlines() if "fetches of tenants fail: " in line]
+    assert len(lines) == 3 and all("(the first)" in line for line in lines), lines
+    assert "a resolver (egress.dns, else /etc/resolv.conf) does not answer or fails: the address of fails.test" in lines[0]
+    assert "servers cannot be reached: " in lines[1] and "TLS with servers fails (egress.ca" in lines[2]
+
+
 def test_a_fetch_ends_with_its_request(start):
     skepd = start({"a": tenant(limits={"wall_ms": 300, "hung_ms": 60000})}, egress=egress())
     closed = threading.Event()

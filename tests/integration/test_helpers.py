@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import socketserver
@@ -354,7 +355,7 @@ def test_unit_of_egress_is_reached_whenever_it_is_there(upgradable, tmp_path, po
     path = str(tmp_path / "egress.sock")
     skepd = upgradable(egress={"socket": path}, metrics={"listen": f"127.0.0.1:{port}"})
     wait_for(lambda: helpers_of(skepd).get("egress", "").startswith("restarting"), "the loss to be said")
-    check_said(skepd, port, "egress", "restarting", "systemctl status skep-egress")
+    check_said(skepd, port, "egress", "restarting", "systemctl start skep-egress.socket")
     assert skepd.get("a").text == "hello" and egress_of(skepd) == []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -447,3 +448,22 @@ def test_fetch_that_is_open_at_an_upgrade_goes_on(upgradable):
         assert skepd.get("t", path).text == "part and whole"
         skepd.wait_gone(old)
         server.shutdown()
+
+
+def test_egress_that_is_not_installed_or_has_no_socket_is_named_with_its_remedy(upgradable, folder):
+    missing = folder / "egress.sock"
+    skepd = upgradable(egress={"socket": str(missing)})
+    skepd.wait_log(f"helper egress: {missing} is not there: systemctl start skep-egress.socket")
+    wait_state(skepd, "egress", "restarting: its socket is not there: systemctl start skep-egress.socket")
+    skepd.stop()
+    alone = folder / "bin"
+    alone.mkdir()
+    for name in ("skepd", "skep-worker"):
+        shutil.copy(BIN / name, alone / name)
+    skepd.program = alone / "skepd"
+    skepd.config["egress"] = {}
+    skepd.write_config()
+    skepd.start()
+    told = "no program skep-egress beside skepd: install it, then skep upgrade"
+    assert helpers_of(skepd)["egress"] == f"gone: {told}"
+    assert f"egress gone: {told}" in skepd.skep("status").stdout
