@@ -192,8 +192,17 @@ static const char *option(const char *argument, const char *name)
     return strncmp(argument, name, size) == 0 ? argument + size : NULL;
 }
 
+static const char usage[] =
+    "Usage: skep-egress [--dns=ADDRESS[:PORT][,...]] [--ca=FILE]\n"
+    "Asks servers on behalf of tenants. It is started by systemd or skepd, and not by hand.\n\n"
+    "  --dns=...    resolvers in place of those of /etc/resolv.conf\n"
+    "  --ca=FILE    certificates, PEM, that count besides those of the system\n"
+    "  --help       print this\n"
+    "  --version    print the version\n";
+
 int main(int argc, char **argv)
 {
+    static const char *const options[] = { "--dns=", "--ca=", NULL };
     static struct egress egress;
     const struct helper_program program = {
         .name = EGRESS_HELPER_NAME,
@@ -205,6 +214,8 @@ int main(int argc, char **argv)
         .start = attach,
         .on_left = on_left,
         .stop = stop,
+        .usage = usage,
+        .options = options,
         .owner = &egress,
     };
 

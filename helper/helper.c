@@ -313,12 +313,56 @@ static int live(struct helper_life *life, int argc, char **argv)
     return ready < 0 ? ready : r < 0 ? r : life->error;
 }
 
+/* ---- people */
+
+/* Prints help or the version, or refuses an unknown argument. Returns false if there is none of these; else *ret_status is the
+ * exit status. */
+static bool is_for_people(int argc, char **argv, const struct helper_program *program,
+                          int *ret_status)
+{
+    for (int i = 1; i < argc && program->options; i++) {
+        bool is_known = strncmp(argv[i], LAYERS_OPTION, strlen(LAYERS_OPTION)) == 0;
+        for (size_t n = 0; program->options[n]; n++)
+            is_known |= strncmp(argv[i], program->options[n], strlen(program->options[n])) == 0;
+        if (is_known)
+            continue;
+        bool is_version = strcmp(argv[i], "--version") == 0;
+        bool is_help = strcmp(argv[i], "--help") == 0;
+        if (is_version)
+            (void) printf("skep-%s %s\n", program->name, SKEP_VERSION);
+        else if (is_help)
+            (void) fputs(program->usage, stdout);
+        else
+            (void) fprintf(stderr, "skep-%s: unknown argument \"%s\"\n%s", program->name, argv[i],
+                           program->usage);
+        *ret_status = is_version || is_help ? 0 : 2;
+        return true;
+    }
+    return false;
+}
+
+/* Returns whether there is a socket of the service manager's or of skepd's. */
+static bool has_socket(void)
+{
+    struct stat st;
+
+    return sd_listen_fds(0) > 0 || (fstat(HELPER_CHANNEL_FD, &st) == 0 && S_ISSOCK(st.st_mode));
+}
+
 int helper_main(int argc, char **argv, const struct helper_program *program)
 {
     struct helper_life life = { .program = program, .listen_fd = -1 };
     struct helper_client *client;
     static char name[16]; /* the log keeps it */
+    int status = 0;
 
+    if (is_for_people(argc, argv, program, &status))
+        return status;
+    if (!has_socket()) {
+        (void) fprintf(stderr, "skep-%s is started by systemd or skepd, and not by hand\n",
+                       program->name);
+        return 2;
+    }
     TAILQ_INIT(&life.clients);
     (void) snprintf(name, sizeof name, "skep-%.10s", program->name);
     (void) prctl(PR_SET_NAME, name, 0, 0, 0);

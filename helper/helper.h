@@ -57,11 +57,15 @@ struct helper_program {
     void (*on_left)(void *owner, struct helper_client *client);
     /* Frees what hangs on the loop, after all clients have left, or what a failed start has left. NULL: nothing to do. */
     void (*stop)(void *owner);
+    /* The usage, for --help, and the beginnings of the options, NULL-ended; static. NULL: no argument is looked at. */
+    const char *usage;
+    const char *const *options;
     void *owner; /* borrowed */
 };
 
 /* Runs a helper for its life; main() returns the result. argv: as the spawner gives it,
- * "--layers=HEX" says which layers of the jail this host has (common/layers.h). */
+ * "--layers=HEX" says which layers of the jail this host has (common/layers.h). A person who starts it is told who does
+ * that instead. */
 int helper_main(int argc, char **argv, const struct helper_program *program);
 
 /* Returns the program's owner, for handlers of requests. */

@@ -38,7 +38,7 @@ struct helper_options {
     const ProtobufCMessage *ping;
     /* The path of a unit's socket; borrowed for helper_new. NULL: it is a program. */
     const char *socket;
-    const char *remedy; /* what to do if nobody listens there; static */
+    const char *remedy; /* the remedy where nobody listens on it; static */
 };
 
 /* Asks for the helper, and for another one whenever it is lost. 0 or -errno. */

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import re
 import select
 import shutil
 import signal
@@ -1019,3 +1020,19 @@ def test_a_unit_outlives_a_client_that_breaks_the_protocol(unit, server):
     client = reach(unit)
     assert client.fetch(f"http://127.0.0.1:{server.port}/").failure == "NONE"
     client.close()
+
+
+def test_people_who_start_it_are_told_what_it_is():
+    def run(*arguments):
+        return subprocess.run([BIN / "skep-egress", *arguments], capture_output=True, text=True, timeout=30)
+
+    help = run("--help")
+    assert help.returncode == 0 and help.stdout.startswith("Usage: skep-egress [--dns=") and help.stderr == ""
+    assert "started by systemd or skepd" in help.stdout
+    version = run("--version")
+    assert version.returncode == 0 and re.fullmatch(r"skep-egress \d+\.\d+\.\d+\S*\n", version.stdout)
+    wrong = run("--bogus")
+    assert wrong.returncode == 2 and wrong.stderr.startswith('skep-egress: unknown argument "--bogus"\nUsage: ')
+    alone = run("--dns=127.0.0.1")
+    assert alone.returncode == 2
+    assert alone.stderr == "skep-egress is started by systemd or skepd, and not by hand\n"
