@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -31,7 +32,8 @@ static int parse_bits(const char *text, unsigned most, unsigned *ret_bits)
     return 0;
 }
 
-int address_prefix_parse(const char *text, struct address_prefix *ret_prefix)
+/* Parses the text, whatever the bits behind the prefix are. 0 or -EINVAL. */
+static int parse_prefix(const char *text, struct address_prefix *ret_prefix)
 {
     const char *slash = strchr(text, '/');
     size_t size = slash ? (size_t) (slash - text) : strlen(text);
@@ -55,11 +57,40 @@ int address_prefix_parse(const char *text, struct address_prefix *ret_prefix)
             return r;
         prefix.bits = before + bits;
     }
+    *ret_prefix = prefix;
+    return 0;
+}
+
+int address_prefix_parse(const char *text, struct address_prefix *ret_prefix)
+{
+    struct address_prefix prefix;
+
+    int r = parse_prefix(text, &prefix);
+    if (r < 0)
+        return r;
     for (unsigned bit = prefix.bits; bit < 128; bit++)
         if (has_bit(prefix.bytes, bit))
             return -EINVAL;
     *ret_prefix = prefix;
     return 0;
+}
+
+bool address_prefix_suggest(const char *text, char ret_text[static ADDRESS_PREFIX_TEXT])
+{
+    bool is_ipv4 = !strchr(text, ':');
+    unsigned before = is_ipv4 ? 96 : 0;
+    char address[INET6_ADDRSTRLEN];
+    struct address_prefix prefix, parsed;
+
+    if (parse_prefix(text, &prefix) < 0 || address_prefix_parse(text, &parsed) == 0)
+        return false;
+    for (unsigned bit = prefix.bits; bit < 128; bit++)
+        prefix.bytes[bit / 8] &= (uint8_t) ~(1U << (7 - bit % 8));
+    if (!inet_ntop(is_ipv4 ? AF_INET : AF_INET6, prefix.bytes + (is_ipv4 ? sizeof mapped : 0),
+                   address, sizeof address))
+        return false;
+    (void) snprintf(ret_text, ADDRESS_PREFIX_TEXT, "%s/%u", address, prefix.bits - before);
+    return true;
 }
 
 bool address_of(const struct sockaddr *address, struct address_prefix *ret_prefix)

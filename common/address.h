@@ -17,6 +17,10 @@ struct address_prefix {
 /* Parses "192.0.2.1", "10.0.0.0/8", "::1", "2001:db8::/32". Bits behind the prefix must be 0. 0 or
  * -EINVAL. */
 int address_prefix_parse(const char *text, struct address_prefix *ret_prefix);
+/* Writes what a text whose bits behind the prefix are not 0 may have meant: "10.0.0.0/8" for "10.0.0.1/8". Returns false for
+ * another text. */
+#define ADDRESS_PREFIX_TEXT 64
+bool address_prefix_suggest(const char *text, char ret_text[static ADDRESS_PREFIX_TEXT]);
 /* Returns the whole address as a prefix of 128 bits. False for a family without such addresses, as
  * Unix sockets. */
 bool address_of(const struct sockaddr *address, struct address_prefix *ret_prefix);

@@ -138,12 +138,19 @@ static int read_prefixes(const struct key_reading *reading, const struct yaml_no
     if (!prefixes)
         return -ENOMEM;
     *ret = prefixes;
-    for (const struct yaml_node *n = node->first_child; n; n = n->next)
-        if (address_prefix_parse(n->value, &prefixes[n->index]) < 0)
+    for (const struct yaml_node *n = node->first_child; n; n = n->next) {
+        char right[ADDRESS_PREFIX_TEXT];
+        if (address_prefix_parse(n->value, &prefixes[n->index]) == 0)
+            continue;
+        if (address_prefix_suggest(n->value, right))
+            yaml_error(reading->document, n, reading->errors,
+                       "\"%s\" has bits behind its prefix: expected %s", n->value, right);
+        else
             yaml_error(reading->document, n, reading->errors,
                        "\"%s\" is not an address or prefix: expected one like 192.0.2.1, "
                        "10.0.0.0/8 or 2001:db8::/32",
                        n->value);
+    }
     return 0;
 }
 

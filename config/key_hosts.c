@@ -5,15 +5,38 @@
 #include "config/key_hosts.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Returns the text of a rule for messages, which are logged: without a user and a password. */
-static const char *shown(const char *text)
-{
-    const char *at = strrchr(text, '@');
+#include "common/cleanup.h"
 
-    return at ? at : text;
+/* The text of a rule for messages, which are logged. */
+struct shown {
+    char text[200];
+};
+
+/* Leaves out a user and a password: "http://...@host". Only methods and a scheme that are sure to be that stand before them. */
+static struct shown shown(const char *text)
+{
+    static const char *const schemes[] = { "http://", "https://" };
+    const char *at = strrchr(text, '@');
+    size_t methods = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ,"), before = 0;
+    struct shown shown;
+
+    if (methods > 0 && text[methods] == ' ')
+        before = methods + 1;
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (strncmp(text + before, schemes[i], strlen(schemes[i])) == 0) {
+            before += strlen(schemes[i]);
+            break;
+        }
+    if (at)
+        (void) snprintf(shown.text, sizeof shown.text, "%.*s...%s",
+                        before < sizeof shown.text / 2 ? (int) before : 0, text, at);
+    else
+        (void) snprintf(shown.text, sizeof shown.text, "%s", text);
+    return shown;
 }
 
 static bool has_same(const struct host_rules *rules, const struct host_rule *rule)
@@ -33,7 +56,7 @@ static int take_rule(const struct key_reading *reading, const struct yaml_node *
     int r = host_rule_parse(node->value, &rule, &reason);
     if (r == -EINVAL)
         yaml_error(reading->document, node, reading->errors, "\"%.200s\" is not a rule: %s",
-                   shown(node->value), reason);
+                   shown(node->value).text, reason);
     if (r < 0)
         return r == -EINVAL ? 0 : r;
     if (has_same(rules, &rule))
@@ -80,7 +103,7 @@ int key_read_bare_hosts(const struct key_reading *reading, const struct key *key
             yaml_error(reading->document, n, reading->errors,
                        "\"%.200s\" is not a host: expected one like example.com, \"*.example.com\" "
                        "or \"*\", for it counts for all schemes, ports, methods and paths",
-                       shown(n->value));
+                       shown(n->value).text);
             has_other = true;
         }
     return has_other ? 0 : key_read_hosts(reading, key, node, base);

@@ -185,6 +185,26 @@ static void check_limit(const struct check *check, const struct yaml_node *node)
     say_unknown(check, node, nearest.word, words);
 }
 
+/* Says how an entry is written that is a single value: "- { name: A }". */
+static void refuse_single(const struct check *check, const struct yaml_node *node,
+                          const struct key_table *entry)
+{
+    char words[WORDS_MAX] = "";
+    bool has_choice = false;
+
+    for (size_t i = 0; i < entry->n; i++) {
+        const struct key *key = &entry->rows[i];
+        size_t have = strlen(words);
+        if (strchr(key->name, '.') || !(key->is_required || (key->is_choice && !has_choice)))
+            continue;
+        has_choice = has_choice || key->is_choice;
+        (void) snprintf(words + have, sizeof words - have, "%s%s: %.100s", have > 0 ? ", " : "",
+                        key->name, have > 0 ? "..." : node->value);
+    }
+    yaml_error(check->document, node, check->errors,
+               "a single value: expected a mapping (key: value), as - { %s }", words);
+}
+
 static void check_list(const struct check *check, const struct yaml_node *node,
                        const struct key *key)
 {
@@ -196,7 +216,9 @@ static void check_list(const struct check *check, const struct yaml_node *node,
                    "%u entries are too many: expected at most %u", node->n_children, key->most);
     for (const struct yaml_node *child = node->first_child; child; child = child->next) {
         const struct check inside = { check->document, key->entry, check->errors };
-        if (!key->entry)
+        if (key->entry && child->kind == YAML_KIND_SCALAR && child->value[0])
+            refuse_single(check, child, key->entry);
+        else if (!key->entry)
             (void) has_shape(check, child, YAML_KIND_SCALAR, "text");
         else if (has_shape(check, child, YAML_KIND_MAPPING, NULL))
             check_mapping(&inside, child, "");

@@ -13,6 +13,8 @@
 
 #include "common/cleanup.h"
 
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
 struct builder {
     struct yaml_document *document; /* borrowed: from yaml_document_parse */
     struct config_errors *errors;   /* borrowed: the same */
@@ -213,6 +215,23 @@ static unsigned count_lines(const char *text, size_t size)
     return lines;
 }
 
+/* Returns the text at a mark, which counts characters; "" if there is none. */
+static const char *text_at(const struct yaml_document *document, const yaml_mark_t *mark)
+{
+    const char *at = document->text;
+
+    for (size_t line = 0; line < mark->line && at; line++)
+        at = (at = strchr(at, '\n')) ? at + 1 : NULL;
+    if (!at)
+        return "";
+    if (mark->line == 0 && strncmp(at, byte_order_mark, strlen(byte_order_mark)) == 0)
+        at += strlen(byte_order_mark);
+    for (size_t column = 0; column < mark->column && *at && *at != '\n'; column++)
+        for (at++; (*at & 0xc0) == 0x80;)
+            at++;
+    return at;
+}
+
 /* Adds an error with libyaml's own words for the syntax error. */
 static int refuse_syntax(const struct builder *builder, const yaml_parser_t *parser)
 {
@@ -226,6 +245,15 @@ static int refuse_syntax(const struct builder *builder, const yaml_parser_t *par
             parser->problem_offset < document->size ? parser->problem_offset : document->size;
         config_errors_add(builder->errors, document->file, count_lines(document->text, offset),
                           "not YAML: %s: expected UTF-8 text", problem);
+        return -EINVAL;
+    }
+    const char *start = parser->context ? text_at(document, &parser->context_mark) : "";
+    if (*start == '*') { /* libyaml scans an alias, where people mean a text like *.example.com */
+        int size = (int) strcspn(start, " \t\r\n,]}#");
+        config_errors_add(builder->errors, document->file, line_of(&parser->context_mark),
+                          "not YAML: a text may not begin with * without quotes: write \"%.*s\" in "
+                          "quotes",
+                          size < 100 ? size : 100, start);
         return -EINVAL;
     }
     if (strstr(problem, "cannot start any token"))
@@ -243,9 +271,8 @@ static int refuse_syntax(const struct builder *builder, const yaml_parser_t *par
 
 static int build(struct builder *builder, yaml_parser_t *parser)
 {
-    static const char mark[] = "\xef\xbb\xbf";
     const struct yaml_document *document = builder->document;
-    size_t skipped = document->size >= 3 && memcmp(document->text, mark, 3) == 0 ? 3 : 0;
+    size_t skipped = document->size >= 3 && memcmp(document->text, byte_order_mark, 3) == 0 ? 3 : 0;
 
     /* A byte order mark could otherwise make libyaml read the text as UTF-16; that of UTF-8 is left out, because libyaml
      * would count it as a column. */

@@ -175,6 +175,13 @@ static void test_what_makes_yaml_ambiguous_or_large_is_refused(void **state)
                   "2: anchors (\"&…\") are not supported: expected plain YAML");
     expect_errors("a: 1\nb: *x\n", "2: aliases (\"*…\") are not supported: expected the value "
                                    "itself, or text with \"*\" in quotes");
+    expect_errors(
+        "a: 1\nb:\n  - *.example.com # all\n",
+        "3: not YAML: a text may not begin with * without quotes: write \"*.example.com\" "
+        "in quotes");
+    expect_errors(
+        "\xc3\xbc: [x, *:*]\n",
+        "1: not YAML: a text may not begin with * without quotes: write \"*:*\" in quotes");
     expect_errors("a: !!str 1\n", "1: tags (\"!…\") are not supported: expected plain YAML");
     expect_errors("a: 1\nb: !x {}\n", "2: tags (\"!…\") are not supported: expected plain YAML");
     expect_errors(LISTEN "---\n" LISTEN, "2: second document (\"---\"): expected only one");

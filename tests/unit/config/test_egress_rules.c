@@ -132,6 +132,16 @@ static void test_what_is_wrong_is_told_with_what_is_right(void **state)
         { "egress: { addresses: [a.test] }",
           "egress.addresses[0]: \"a.test\" is not an address or prefix: expected one like "
           "192.0.2.1, 10.0.0.0/8 or 2001:db8::/32" },
+        { "egress: { addresses: [10.0.0.1/8] }",
+          "egress.addresses[0]: \"10.0.0.1/8\" has bits behind its prefix: expected 10.0.0.0/8" },
+        { "egress: { addresses: [\"2001:db8::1/32\"] }",
+          "egress.addresses[0]: \"2001:db8::1/32\" has bits behind its prefix: expected "
+          "2001:db8::/32" },
+        { "egress: { allow: [\"GET http://user:secret@a.test\"] }",
+          "egress.allow[0]: \"GET http://...@a.test\" is not a rule: expected no user and "
+          "password" },
+        { "egress: { allow: [\"http:secret://x@a.test\"] }",
+          "egress.allow[0]: \"...@a.test\" is not a rule: expected http:// or https://" },
         { "cordons: [{ name: a, allowed_hosts: [\"a.test:25\"] }]",
           "cordons[0].allowed_hosts[0]: \"a.test:25\" is not a rule: expected a port that browsers "
           "do not block, too" },

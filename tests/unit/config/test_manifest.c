@@ -125,6 +125,9 @@ static void test_shape_of_the_file_is_checked(void **state)
     expect_errors(START "routes: []\n", "3: routes: empty list: expected at least 1");
     expect_errors(START "limits: {cpu_ms: {}}\n",
                   "3: limits.cpu_ms: a mapping: expected a single value");
+    expect_errors(
+        START "secrets: [A]\n",
+        "3: secrets[0]: a single value: expected a mapping (key: value), as - { name: A }");
     expect_errors(START "a: *x\n", "3: aliases (\"*…\") are not supported: expected the value "
                                    "itself, or text with \"*\" in quotes");
 }
