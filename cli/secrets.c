@@ -100,7 +100,11 @@ static void print_set(const void *message)
 
     print_name(done);
     (void) printf(done->replaced ? " has another value" : " is set");
-    if (done->used.len == 0) {
+    if (done->note.len > 0) {
+        (void) printf("; ");
+        output_text(stdout, done->note.data, done->note.len);
+        (void) printf("\n");
+    } else if (done->used.len == 0) {
         (void) printf("; the version that serves does not use it\n");
     } else if (is_env(done->used)) {
         (void) printf("; new isolates with it take over\n");
@@ -260,7 +264,9 @@ const struct verb verb_secrets = {
         "does with it: env, or the host whose requests get it. PROBLEM: other_key (sealed with "
         "another\n"
         "key than skepd has), damaged, other_tenant (of a removed tenant of that name).\n\n"
-        "Fields of --json: tenant, name, replaced, used; of list: secrets, a list of objects with\n"
+        "Fields of --json: tenant, name, replaced, used, note (why it is not used yet, and what "
+        "to\n"
+        "do; \"\": it is used); of list: secrets, a list of objects with\n"
         "tenant, name, origin, time_ms (since 1970; 0: given), uid, used, problem.\n",
     .run = run,
 };

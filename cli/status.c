@@ -133,7 +133,7 @@ const struct verb verb_status = {
         "list of objects with name, unit, used, limit, refused), v8_version, v8_date (of\n"
         "its release; null: not known), helpers (object: spawner, store, to \"ok\" or to\n"
         "\"reserve: WHY: WHAT TO DO\", likewise with silent or gone), unserved (object: tenant\n"
-        "that was deployed and cannot be served, to why and what to do; 100 at the most),\n"
+        "that cannot be served, to why and what to do; 100 at the most),\n"
         "tenants_unserved (how many; tenants does not count them).\n",
     .run = run,
 };

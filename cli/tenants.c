@@ -114,7 +114,7 @@ const struct verb verb_tenants = {
         "it\n"
         "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
         "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
-        "loading, ready, failed, unserved: deployed and cannot be served), requests, failed\n"
+        "loading, ready, failed, unserved: cannot be served), requests, failed\n"
         "(by its own fault), in_flight, queued, cpu_ms, memory_kib (the sum of heap_kib,\n"
         "external_kib and bodies_kib), strikes (deaths of workers that nobody else can have\n"
         "caused), marks (deaths that count towards the next step), kills\n"

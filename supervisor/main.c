@@ -108,7 +108,7 @@ static void log_errors(struct config_errors *errors)
 static int install_one(struct skepd *skepd, struct manifest *manifest, const char *dir)
 {
     _cleanup_(failure_done) struct failure failure = { 0 };
-    int r = versions_install(skepd->versions, manifest, dir, &failure);
+    int r = versions_install_of_folder(skepd->versions, manifest, dir, &failure);
 
     if (r < 0) {
         failure_log_event(&failure, LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name),
@@ -403,8 +403,9 @@ static int make_tenants(struct skepd *skepd)
     };
     int r = tenants_new(skepd->config, &skepd->record, &skepd->tenants);
 
-    if (r == 0)
-        r = secrets_new(&options, &skepd->secrets);
+    if (r < 0)
+        return log_error_errno(r, "cannot start");
+    r = secrets_new(&options, &skepd->secrets);
     if (r < 0)
         return r;
     skepd->tenants->secrets = skepd->secrets;
@@ -423,8 +424,9 @@ static int set_up(struct skepd *skepd, const struct arguments *arguments)
     if (r < 0)
         return r;
     r = make_tenants(skepd);
-    if (r == 0)
-        r = make_placements(skepd);
+    if (r < 0)
+        return r;
+    r = make_placements(skepd);
     if (r == 0)
         r = make_versions(skepd);
     if (r == 0)
@@ -444,6 +446,8 @@ static int set_up(struct skepd *skepd, const struct arguments *arguments)
     r = arguments->dev ? install_dev(skepd, arguments->dev) : install_all(skepd, &is_whole);
     if (r == 0)
         r = deploys_install_stored(skepd->deploys);
+    if (r == 0 && service_has_predecessor(skepd->service))
+        r = deploys_check_key(skepd->deploys);
     if (r == 0 && is_whole)
         callers_settle(skepd->tenants);
     if (r < 0)

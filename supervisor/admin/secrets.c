@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -14,8 +15,11 @@
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/record/failure.h"
 #include "supervisor/secrets/secrets.h"
+#include "supervisor/tenants/unserved.h"
 
 #define ARENA_BYTES (4U << 20)
+#define NOTE_BYTES 1024
+#define NOTE_NAMES 8U /* secrets that a note names */
 
 static void arena_cleanup(struct arena *arena)
 {
@@ -37,6 +41,64 @@ static const char *find_use(const struct admin_options *with, const char *name, 
     return !use ? "" : use->is_injected ? use->where.host : "env";
 }
 
+/* Writes which secrets a manifest has in place of the one that was set. */
+static void write_others(const struct manifest *manifest, char *text, size_t size)
+{
+    size_t length = 0;
+    int n;
+
+    if (manifest->n_secrets == 0) {
+        (void) snprintf(text, size, "skep.yaml of %s names no secret", manifest->name);
+        return;
+    }
+    n = snprintf(text, size, "skep.yaml of %s names ", manifest->name);
+    for (unsigned i = 0; i < manifest->n_secrets && i < NOTE_NAMES; i++) {
+        length += n > 0 ? (size_t) n : 0;
+        n = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "",
+                     manifest->secrets[i].name);
+    }
+    length += n > 0 ? (size_t) n : 0;
+    if (manifest->n_secrets > NOTE_NAMES)
+        (void) snprintf(text + length, size - length, " and %u more",
+                        manifest->n_secrets - NOTE_NAMES);
+}
+
+/* Writes what an unserved tenant needs to be served. */
+static void write_unserved(const struct admin_options *with, const struct unserved *unserved,
+                           char *text, size_t size)
+{
+    _cleanup_(failure_done) struct failure failure = { 0 };
+    const struct manifest *manifest = unserved->manifest;
+    const char *next =
+        unserved_is_of_folder(unserved) ? "`skep reload`" : "`skep upgrade`, or deploy it";
+
+    if (manifest && secrets_check(with->tenants->secrets, manifest, NULL, NULL, &failure) < 0 &&
+        failure.text)
+        next = failure.text;
+    (void) snprintf(text, size, "%s is not served: %s", unserved->target->name, next);
+}
+
+/* Writes why a secret that was set is not used yet, and what to do; "" if it is used. */
+static void write_note(const struct admin_options *with, const char *name, const char *secret,
+                       char *text, size_t size)
+{
+    const struct tenant *tenant = tenant_find(with->tenants, name, strlen(name));
+    const struct unserved *unserved = unserved_find(with->tenants, name);
+    const struct manifest *manifest = tenant     ? tenant->version->manifest
+                                      : unserved ? unserved->manifest
+                                                 : NULL;
+
+    text[0] = '\0';
+    if (!secrets_has_kept(with->tenants->secrets, name, secret)) /* the change was a removal */
+        return;
+    if (manifest && !manifest_find_secret(manifest, secret))
+        write_others(manifest, text, size);
+    else if (unserved)
+        write_unserved(with, unserved, text, size);
+    else if (!tenant)
+        (void) snprintf(text, size, "there is no tenant %s yet", name);
+}
+
 /* ---- changes */
 
 static void on_failed(void *owner, const struct failure *failure)
@@ -51,12 +113,15 @@ static void on_secret(void *owner, const char *tenant, const char *name, bool ha
 {
     Skep__Admin__SecretDone done = SKEP__ADMIN__SECRET_DONE__INIT;
     struct admin_client *client = owner;
+    char note[NOTE_BYTES];
 
     client->deploy = NULL;
     done.tenant = text_of(tenant);
     done.name = text_of(name);
     done.replaced = had_it;
     done.used = text_of(find_use(admin_client_options(client), tenant, name));
+    write_note(admin_client_options(client), tenant, name, note, sizeof note);
+    done.note = text_of(note);
     (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_SECRET_DONE, &done);
 }
 

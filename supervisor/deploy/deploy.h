@@ -134,6 +134,9 @@ void deploys_set_owner(struct deploys *deploys, bool is_owner);
 /* Installs stored tenants that are not in the folder of tenants. A broken one is named in the log and listed as
  * not served. Returns 0 or -ENOMEM. */
 int deploys_install_stored(struct deploys *deploys);
+/* For a skepd that is to replace another, after all tenants are installed: returns 0, or -ENOKEY, logged, if tenants are not served
+ * because their secrets were sealed with another key than this skepd has, or it has none. */
+int deploys_check_key(const struct deploys *deploys);
 
 /* Each begins the command of its name. Return 0; or -errno, which failure has, too. text: the
  * tenant's name, unchecked. */

@@ -128,7 +128,7 @@ static int check(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBin
     return 0;
 }
 
-/* Returns the version that uses the secret; NULL: none that may still serve. */
+/* Returns the version that uses the secret, of those that may still serve the one that is nearest to it; NULL: there is none. */
 static const struct version *find_user(const struct tenant *tenant, const char *name)
 {
     const struct version *const versions[] = {
@@ -141,6 +141,23 @@ static const struct version *find_user(const struct tenant *tenant, const char *
         if (versions[i] && manifest_find_secret(versions[i]->manifest, name))
             return versions[i];
     return NULL;
+}
+
+/* 0 if the secret may be removed; or -EBUSY, which failure has, too. */
+static int refuse_used(const struct tenant *tenant, const char *name, struct failure *failure)
+{
+    const struct version *user = find_user(tenant, name);
+
+    if (!user)
+        return 0;
+    if (user == tenant->deployed.standby)
+        return failure_set(failure, -EBUSY,
+                           "version %.12s, to which rollback goes, uses %s: deploy once more, or "
+                           "remove it later",
+                           tenant->deployed.standby_name, name);
+    return failure_set(failure, -EBUSY,
+                       "%s uses %s: deploy a version without it first, or set another value",
+                       tenant->name, name);
 }
 
 int deploy_set_secret(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData secret,
@@ -184,10 +201,9 @@ int deploy_remove_secret(struct deploys *deploys, ProtobufCBinaryData text,
         return failure_set(failure, -ENOENT,
                            "%s has no secret %s that skep keeps: `skep secrets list %s`", name,
                            secret_name, name);
-    if (find_user(tenant_find(deploys->with.tenants, name, strlen(name)), secret_name))
-        return failure_set(failure, -EBUSY,
-                           "%s uses %s: deploy a version without it first, or set another value",
-                           name, secret_name);
+    r = refuse_used(tenant_find(deploys->with.tenants, name, strlen(name)), secret_name, failure);
+    if (r < 0)
+        return r;
     struct deploy *deploy = deploy_new(deploys, DEPLOY_SECRET, asker, name);
     if (!deploy)
         return failure_set(failure, -ENOMEM, "skepd is out of memory");

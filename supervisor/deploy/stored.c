@@ -92,7 +92,7 @@ static void describe(int error, const struct config_errors *errors, const char *
 {
     if (errors->n_items > 0)
         (void) snprintf(text, size,
-                        "version %.12s: skep.yaml:%u: %.400s; mend the configuration and restart "
+                        "version %.12s: skep.yaml:%u: %.700s; mend the configuration and restart "
                         "skepd, or deploy another version",
                         version, errors->items[0].line, errors->items[0].text);
     else
@@ -106,7 +106,7 @@ static void install_tenant(struct deploys *deploys, struct store_reader *reader,
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
     char version[VERSION_BYTES + 1] = "";
     const char *reason = "";
-    char text[640];
+    char text[1024];
 
     const struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
     if (tenant) {
@@ -175,4 +175,39 @@ int deploys_install_stored(struct deploys *deploys)
     free(entries);
     (void) store_reader_free(reader);
     return 0;
+}
+
+/* Counts the secrets of the manifest that another key has sealed. */
+static unsigned count_locked(const struct secrets *secrets, const struct manifest *manifest)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < manifest->n_secrets; i++) {
+        struct secret_value value = { 0 };
+        n += secrets_open(secrets, manifest->name, manifest->secrets[i].name, &value) == -ENOKEY;
+        secret_value_done(&value);
+    }
+    return n;
+}
+
+int deploys_check_key(const struct deploys *deploys)
+{
+    const struct secrets *secrets = deploys->with.tenants->secrets;
+    const struct secrets_config *config = &deploys->with.config->secrets;
+    const char *key = config->key ? config->key : config->credential;
+    const struct unserved *unserved = NULL;
+    unsigned n = 0;
+
+    while ((unserved = unserved_next(deploys->with.tenants, unserved)))
+        n += unserved->manifest ? count_locked(secrets, unserved->manifest) : 0;
+    if (n > 0 && key)
+        log_error("%u secrets that tenants need were sealed with another key than %s: put the old "
+                  "key back; the old skepd serves on. If that key is lost, restart skepd and set "
+                  "them again",
+                  n, key);
+    else if (n > 0)
+        log_error("%u secrets that tenants need cannot be opened without their key: name it as "
+                  "secrets.key or secrets.credential; the old skepd serves on",
+                  n);
+    return n > 0 ? -ENOKEY : 0;
 }

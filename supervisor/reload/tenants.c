@@ -14,6 +14,7 @@
 #include "common/loop_watch.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/tenants/unserved.h"
 
 /* Bytes of files that are compared between two looks at the clock. */
 #define COMPARE_PART_BYTES ((size_t) 256 << 10)
@@ -50,6 +51,30 @@ static bool is_removed(const struct reload *reload, const struct tenant *tenant,
         return false;
     const struct manifest_folder *folder = manifest_set_find_folder(set, tenant->dir);
     return !folder || folder->is_good;
+}
+
+/* Returns whether the folder of a tenant that is not served has gone, or has another tenant. */
+static bool is_unserved_removed(const struct unserved *unserved, const struct manifest_set *set)
+{
+    _cleanup_free_ char *dir =
+        unserved_is_of_folder(unserved) ? folder_of(unserved->manifest) : NULL;
+
+    if (!dir || !set->is_read || manifest_set_find(set, unserved->target->name))
+        return false;
+    const struct manifest_folder *folder = manifest_set_find_folder(set, dir);
+    return !folder || folder->is_good;
+}
+
+static void forget_unserved(const struct reload *reload, const struct manifest_set *set)
+{
+    const struct unserved *unserved = unserved_next(reload->with.tenants, NULL);
+
+    while (unserved) {
+        const struct unserved *next = unserved_next(reload->with.tenants, unserved);
+        if (is_unserved_removed(unserved, set))
+            unserved_forget(reload->with.tenants, unserved->target->name);
+        unserved = next;
+    }
 }
 
 /* ---- checking */
@@ -139,7 +164,7 @@ static int install(struct reload *reload, struct manifest *manifest, struct fail
 
     if (tenant && tenant->origin == TENANT_DEPLOYED)
         return failure_set(failure, -ENOTUNIQ, "a tenant of this name was deployed");
-    return dir ? versions_install(reload->with.versions, manifest, dir, failure)
+    return dir ? versions_install_of_folder(reload->with.versions, manifest, dir, failure)
                : failure_set(failure, -ENOMEM, "skepd is out of memory");
 }
 
@@ -386,6 +411,7 @@ bool reload_tenants_step(struct reload *reload, struct reload_walk *walk,
 
     if (walk->stage == RELOAD_BEGINNING) {
         reload_tenants_forget(reload);
+        forget_unserved(reload, walk->set);
         walk->stage = RELOAD_REMOVING; /* first, so that their routes are free */
     }
     if (walk->stage == RELOAD_REMOVING && visit_tenants(reload, walk, report, &pace))

@@ -18,6 +18,7 @@ struct secret {
     bool is_given;
     uint8_t *sealed; /* owned; a given one: by the secrets' own key, and for a tenant without id */
     size_t size;
+    uint64_t stamp; /* grows with each value that any secret gets */
 };
 
 struct secret_owner {
@@ -27,7 +28,6 @@ struct secret_owner {
     bool has_id;
     struct secret *list; /* owned; sorted by name, given ones first */
     unsigned n;
-    uint64_t stamp;
 };
 
 struct secrets {

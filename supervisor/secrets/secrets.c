@@ -14,6 +14,8 @@
 #include "common/log.h"
 #include "supervisor/secrets/internal.h"
 
+#define MISSING_NAMED 6U /* secrets that one refusal names */
+
 void secret_value_done(struct secret_value *value)
 {
     secret_wipe(value->data, value->size);
@@ -115,15 +117,22 @@ int secrets_put(struct secrets *secrets, struct secret_owner *owner, const char 
         owner->n++;
         qsort(list, owner->n, sizeof *list, compare);
     }
-    owner->stamp = ++secrets->last_stamp;
+    find_of(owner, name, is_given)->stamp = ++secrets->last_stamp;
     return 0;
 }
 
-uint64_t secrets_stamp(const struct secrets *secrets, const char *tenant)
+uint64_t secrets_stamp(const struct secrets *secrets, const struct manifest *manifest)
 {
-    const struct secret_owner *owner = secrets ? secrets_find(secrets, tenant) : NULL;
+    const struct secret_owner *owner = secrets ? secrets_find(secrets, manifest->name) : NULL;
+    uint64_t last = 0;
 
-    return owner ? owner->stamp : 0;
+    for (unsigned i = 0; owner && i < manifest->n_secrets; i++) {
+        const struct secret_use *use = &manifest->secrets[i];
+        const struct secret *secret = use->is_injected ? NULL : find(owner, use->name);
+        if (secret && secret->stamp > last)
+            last = secret->stamp;
+    }
+    return last;
 }
 
 /* ---- start and end */
@@ -133,7 +142,7 @@ static int make_own_key(struct secrets *secrets)
     uint8_t bytes[SECRET_KEY_BYTES];
 
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t) sizeof bytes)
-        return -EIO;
+        return log_error_errno(-EIO, "secrets: the kernel has no random bytes");
     return secret_key_new(bytes, &secrets->own);
 }
 
@@ -142,7 +151,7 @@ int secrets_new(const struct secrets_options *options, struct secrets **ret_secr
     struct secrets *secrets = calloc(1, sizeof *secrets);
 
     if (!secrets)
-        return -ENOMEM;
+        return log_error_errno(-ENOMEM, "secrets: cannot be read");
     secrets->is_dev = options->is_dev;
     secrets->state = options->has_state ? options->config->state : NULL;
     int r = make_own_key(secrets);
@@ -154,7 +163,7 @@ int secrets_new(const struct secrets_options *options, struct secrets **ret_secr
         r = secrets_read_kept(secrets);
     if (r < 0) {
         (void) secrets_free(secrets);
-        return r;
+        return r == -ENOMEM ? log_error_errno(r, "secrets: cannot be read") : r;
     }
     *ret_secrets = secrets;
     return 0;
@@ -242,27 +251,80 @@ const char *secrets_check_value(const char *data, size_t size)
 
 /* ---- whether a version can have them */
 
-static int refuse(const struct manifest *manifest, const struct secret_use *use, int error,
-                  bool is_dev, struct failure *failure)
-{
-    const char *why = "is not set";
+/* The secrets of one version that cannot be opened. */
+struct missing {
+    unsigned n;
+    const struct secret_use *first;
+    int error; /* error of the first one */
+    char text[800];
+    size_t size; /* bytes of text */
+};
 
-    if (error == -ENOENT && is_dev)
-        return failure_set_at(failure, error, manifest->file, use->line,
-                              "secrets: %s is not set: expected the variable " SECRETS_DEV_PREFIX
-                              "%s in the environment of `skep dev`",
-                              use->name, use->name);
-    if (error == -ENOMEM)
-        return failure_set(failure, error, "skepd is out of memory");
-    if (error == -ENOKEY)
-        why = "was sealed with another key than skepd has";
-    if (error == -EBADMSG)
-        why = "cannot be opened: its file was changed, or is another secret's";
-    if (error == -EOWNERDEAD)
-        why = "is of a tenant of this name that was removed";
-    return failure_set_at(failure, error, manifest->file, use->line,
-                          "secrets: %s %s: `skep secrets set %s %s` sets it", use->name, why,
-                          manifest->name, use->name);
+static const char *describe(int error)
+{
+    switch (error) {
+    case -ENOKEY:
+        return "was sealed with another key than skepd has";
+    case -EBADMSG:
+        return "cannot be opened: its file was changed, or is another secret's";
+    case -EOWNERDEAD:
+        return "is of a tenant of this name that was removed";
+    default:
+        return "is not set";
+    }
+}
+
+static void add_missing(struct missing *missing, const struct secret_use *use, int error)
+{
+    if (missing->n++ == 0) {
+        missing->first = use;
+        missing->error = error;
+    }
+    if (missing->n > MISSING_NAMED)
+        return;
+    int n = snprintf(missing->text + missing->size, sizeof missing->text - missing->size, "%s%s %s",
+                     missing->n > 1 ? ", " : "", use->name, describe(error));
+    if (n > 0 && (size_t) n < sizeof missing->text - missing->size)
+        missing->size += (size_t) n;
+}
+
+/* Returns whether `skep secrets set` can keep a value. */
+static bool can_keep(const struct secrets *secrets)
+{
+    return secrets && secrets->key && secrets->state;
+}
+
+/* Writes what gives the missing ones a value. */
+static void write_remedy(const struct secrets *secrets, const struct manifest *manifest,
+                         const struct missing *missing, char *text, size_t size)
+{
+    const char *name = missing->n == 1 ? missing->first->name : "NAME";
+
+    if (secrets && secrets->is_dev)
+        (void) snprintf(text, size,
+                        "expected the variable " SECRETS_DEV_PREFIX
+                        "%s in the environment of `skep dev`",
+                        name);
+    else if (can_keep(secrets))
+        (void) snprintf(text, size, "`skep secrets set %s %s` sets it", manifest->name, name);
+    else
+        (void) snprintf(text, size,
+                        "expected it in `secrets.given` of skepd.yaml; `skep secrets set` needs "
+                        "`state` and `secrets.key` there");
+}
+
+static int refuse(const struct secrets *secrets, const struct manifest *manifest,
+                  const struct missing *missing, struct failure *failure)
+{
+    char remedy[256], more[32] = "";
+
+    if (missing->error == -ENOMEM)
+        return failure_set(failure, -ENOMEM, "skepd is out of memory");
+    if (missing->n > MISSING_NAMED)
+        (void) snprintf(more, sizeof more, ", and %u more", missing->n - MISSING_NAMED);
+    write_remedy(secrets, manifest, missing, remedy, sizeof remedy);
+    return failure_set_at(failure, missing->error, manifest->file, missing->first->line,
+                          "secrets: %.*s%s: %s", (int) missing->size, missing->text, more, remedy);
 }
 
 static int check_use(const struct manifest *manifest, const struct secret_use *use,
@@ -290,6 +352,7 @@ int secrets_check(const struct secrets *secrets, const struct manifest *manifest
                   struct failure *failure)
 {
     size_t size = manifest->n_secrets > 0 ? env_bytes(manifest) : 0;
+    struct missing missing = { 0 };
     int r = 0;
 
     for (unsigned i = 0; i < manifest->n_secrets && r == 0; i++) {
@@ -298,11 +361,15 @@ int secrets_check(const struct secrets *secrets, const struct manifest *manifest
         struct secret_value value = { 0 };
         int error = is_new ? 0 : secrets_open(secrets, manifest->name, use->name, &value);
         const struct secret_value *checked = is_new ? new_value : &value;
-        r = error < 0 ? refuse(manifest, use, error, secrets && secrets->is_dev, failure)
-                      : check_use(manifest, use, checked, failure);
+        if (error < 0)
+            add_missing(&missing, use, error);
+        else
+            r = check_use(manifest, use, checked, failure);
         size += use->is_injected ? 0 : strlen(use->name) + checked->size;
         secret_value_done(&value);
     }
+    if (r == 0 && missing.n > 0)
+        r = refuse(secrets, manifest, &missing, failure);
     if (r == 0 && size > TENANT_ENV_BYTES_MAX)
         r = failure_set_at(failure, -EMSGSIZE, manifest->file, manifest->secrets[0].line,
                            "secrets: %zu KiB of env and secrets together are too many: expected at "
@@ -384,14 +451,13 @@ bool secrets_has_kept(const struct secrets *secrets, const char *tenant, const c
     return secrets && find_of(secrets_find(secrets, tenant), name, false);
 }
 
-static void drop(struct secrets *secrets, struct secret_owner *owner, const struct secret *secret)
+static void drop(struct secret_owner *owner, const struct secret *secret)
 {
     size_t at = (size_t) (secret - owner->list);
 
     free(owner->list[at].sealed);
     memmove(&owner->list[at], &owner->list[at + 1], (owner->n - at - 1) * sizeof *owner->list);
     owner->n--;
-    owner->stamp = ++secrets->last_stamp;
 }
 
 void secrets_forget(struct secrets *secrets, const char *tenant, const char *name)
@@ -400,7 +466,7 @@ void secrets_forget(struct secrets *secrets, const char *tenant, const char *nam
     const struct secret *secret = find_of(owner, name, false);
 
     if (secret)
-        drop(secrets, owner, secret);
+        drop(owner, secret);
 }
 
 void secrets_forget_tenant(struct secrets *secrets, const char *tenant)
@@ -411,7 +477,7 @@ void secrets_forget_tenant(struct secrets *secrets, const char *tenant)
         return;
     for (unsigned i = owner->n; i-- > 0;)
         if (!owner->list[i].is_given)
-            drop(secrets, owner, &owner->list[i]);
+            drop(owner, &owner->list[i]);
     memset(owner->id, 0, sizeof owner->id);
     owner->has_id = false;
 }

@@ -52,8 +52,9 @@ int secrets_check(const struct secrets *secrets, const struct manifest *manifest
                   const char *new_name, const struct secret_value *new_value,
                   struct failure *failure);
 
-/* Returns a number that grows with each change of the tenant's secrets. */
-uint64_t secrets_stamp(const struct secrets *secrets, const char *tenant);
+/* Returns a number that is another one after each change of the secrets that a version with that manifest has in env; 0: there are
+ * none. */
+uint64_t secrets_stamp(const struct secrets *secrets, const struct manifest *manifest);
 
 /* ---- changes, whose bytes the store puts on the disk in between */
 

@@ -50,7 +50,7 @@ static bool is_open_to_others(const char *path)
 
 static int refuse_key(const char *path, const char *why)
 {
-    log_error("secrets: %s cannot be the key: %s. `head -c 32 /dev/urandom` makes one", path, why);
+    log_error("secrets: %s cannot be the key: %s", path, why);
     return -EINVAL;
 }
 
@@ -60,6 +60,12 @@ static int read_key(struct secrets *secrets, const char *path)
     size_t size = 0;
 
     int r = io_read_file(AT_FDCWD, path, PATH_MAX, &text, &size);
+    if (r == -ENOENT) {
+        log_error("secrets: there is no key %s: put it back; if there was none yet, `head -c 32 "
+                  "/dev/urandom` makes one",
+                  path);
+        return r;
+    }
     if (r < 0)
         return log_error_errno(r, "secrets: the key %s cannot be read", path);
     if (size != SECRET_KEY_BYTES) {
@@ -68,7 +74,7 @@ static int read_key(struct secrets *secrets, const char *path)
     }
     r = secret_key_new((uint8_t *) text, &secrets->key);
     free(text);
-    return r;
+    return r < 0 ? log_error_errno(r, "secrets: the key %s cannot be kept in memory", path) : 0;
 }
 
 int secrets_read_key(struct secrets *secrets, const struct config *config)
@@ -88,7 +94,7 @@ int secrets_read_key(struct secrets *secrets, const struct config *config)
         return 0;
     secrets->key_place = config->secrets.credential;
     int r = credential_path(config->secrets.credential, &credential);
-    if (r == -ENOENT)
+    if (r == -ENOENT) /* any other error is no memory */
         log_error("secrets: there is no credential \"%s\": the unit needs "
                   "LoadCredential=%s:/PATH/OF/THE/KEY",
                   config->secrets.credential, config->secrets.credential);
@@ -147,6 +153,29 @@ static int take_given(struct secrets *secrets, const struct given_secret *given,
     return r;
 }
 
+/* Logs why a given secret is missing, if it is. wrong: why its value cannot be one; NULL: it can. */
+static void report_given(const struct given_secret *given, int error, const char *wrong)
+{
+    const struct log_context *context = LOG_ABOUT(.tenant = given->tenant);
+
+    if (wrong)
+        log_event(LOG_LEVEL_ERROR, context, "the secret %s, given by %s, cannot be used: %s",
+                  given->name, given->place, wrong);
+    else if (error == -ENOENT && given->source == SECRET_VARIABLE)
+        log_event(LOG_LEVEL_ERROR, context,
+                  "the secret %s is missing: skepd's environment has no variable %s", given->name,
+                  given->place);
+    else if (error == -ENOENT && given->source == SECRET_CREDENTIAL)
+        log_event(LOG_LEVEL_ERROR, context,
+                  "the secret %s is missing: there is no credential \"%s\": the unit needs "
+                  "LoadCredential=%s:/PATH/OF/THE/VALUE",
+                  given->name, given->place, given->place);
+    else if (error < 0)
+        (void) log_event_errno(LOG_LEVEL_ERROR, context, error,
+                               "the secret %s, given by %s, cannot be read", given->name,
+                               given->place);
+}
+
 /* One that cannot be read is missing: only the tenants that use it are not served. */
 int secrets_read_given(struct secrets *secrets, const struct config *config)
 {
@@ -160,14 +189,7 @@ int secrets_read_given(struct secrets *secrets, const struct config *config)
         secret_value_done(&value);
         if (r == -ENOMEM)
             return r;
-        if (wrong)
-            log_event(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = given->tenant),
-                      "the secret %s, given by %s, cannot be used: %s", given->name, given->place,
-                      wrong);
-        else if (r < 0)
-            (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = given->tenant), r,
-                                   "the secret %s, given by %s, cannot be read", given->name,
-                                   given->place);
+        report_given(given, r, wrong);
     }
     return 0;
 }

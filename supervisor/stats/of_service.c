@@ -340,7 +340,7 @@ const struct family families_of_service[] = {
       .help = "Tenants.",
       .read = read_tenants },
     { .name = "skep_tenants_unserved", .type = FAMILY_GAUGE,
-      .help = "Tenants that were deployed and cannot be served; skep status says why.",
+      .help = "Tenants that cannot be served; skep status says why.",
       .read = read_unserved },
     { .name = "skep_tenants_with_series", .type = FAMILY_GAUGE,
       .help = "Tenants that have series of their own; the rest is _other.",

@@ -103,7 +103,7 @@ int version_new(struct tenant *tenant, struct manifest *manifest, struct version
     version->cordon = cordon;
     version->observed = limits_observed(config, cordon);
     version->refs = 1;
-    version->secrets_stamp = secrets_stamp(tenants->secrets, tenant->name);
+    version->secrets_stamp = secrets_stamp(tenants->secrets, manifest);
     LIST_INIT(&version->placements);
     tenant_resolve_limits(config, cordon, manifest, &version->limits, version->origins);
     *ret_version = version;

@@ -73,7 +73,7 @@ struct version {
     struct first_credit first_credit;
     struct version_counts counts;
     struct caller_right *rights; /* owned; one for each of the manifest's callers */
-    uint64_t secrets_stamp;      /* secrets_stamp of the tenant when the version was made */
+    uint64_t secrets_stamp;      /* secrets_stamp of its manifest when it was made */
 };
 
 /* State of a deployed tenant; see supervisor/deploy/. */

@@ -37,6 +37,7 @@ int unserved_add(struct tenants *tenants, const char *name, const char *version,
 {
     struct unserved *unserved = calloc(1, sizeof *unserved);
 
+    unserved_forget(tenants, name);
     if (!unserved) {
         (void) manifest_free(manifest);
         return -ENOMEM;
@@ -59,6 +60,11 @@ int unserved_add(struct tenants *tenants, const char *name, const char *version,
 const struct unserved *unserved_next(const struct tenants *tenants, const struct unserved *unserved)
 {
     return unserved ? LIST_NEXT(unserved, entry) : LIST_FIRST(&tenants->unserved);
+}
+
+bool unserved_is_of_folder(const struct unserved *unserved)
+{
+    return unserved->manifest && unserved->version[0] == '\0';
 }
 
 static struct unserved *find(const struct tenants *tenants, const char *name)

@@ -58,13 +58,8 @@ static limit_set renew_version(struct version *version, limit_set *ret_differing
  * each fetch. */
 static bool has_old_secrets(const struct version *version)
 {
-    const struct manifest *manifest = version->manifest;
-    bool has_any = false;
-
-    for (unsigned i = 0; i < manifest->n_secrets && !has_any; i++)
-        has_any = !manifest->secrets[i].is_injected;
-    return has_any && version->secrets_stamp !=
-                          secrets_stamp(version->tenant->tenants->secrets, version->tenant->name);
+    return version->secrets_stamp !=
+           secrets_stamp(version->tenant->tenants->secrets, version->manifest);
 }
 
 bool version_has_old_limits(const struct version *version)

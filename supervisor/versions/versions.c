@@ -3,6 +3,7 @@
 #include "supervisor/placement/placement.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/router.h"
+#include "supervisor/tenants/unserved.h"
 #include "supervisor/versions/internal.h"
 
 #define SWEEP_MAX 256U /* tenants that one sweep looks at */
@@ -223,6 +225,35 @@ int versions_install(struct versions *versions, struct manifest *manifest, const
         return versions_explain(versions, r, manifest, failure);
     versions_warn_of_hosts(versions, manifest);
     return 0;
+}
+
+/* Lists a tenant of a folder as not served. */
+static void note_unserved(struct versions *versions, struct manifest *manifest,
+                          const struct failure *failure)
+{
+    _cleanup_free_ char *why = failure_message(failure);
+    _cleanup_free_ char *text = NULL;
+    struct manifest *copy;
+
+    if (!why ||
+        asprintf(&text, "%s; then `skep reload`, or `skep upgrade` after a change of skepd.yaml",
+                 why) < 0)
+        text = NULL;
+    if (!text || manifest_copy(manifest, &copy) < 0 ||
+        unserved_add(versions->tenants, manifest->name, "", text, copy) < 0)
+        log_error("out of memory: %s is not listed", manifest->name);
+}
+
+int versions_install_of_folder(struct versions *versions, struct manifest *manifest,
+                               const char *dir, struct failure *failure)
+{
+    int r = versions_install(versions, manifest, dir, failure);
+    bool is_own_fault = r < 0 && r != -EEXIST && r != -ENOMEM;
+
+    if (is_own_fault && !versions->is_dev &&
+        !tenant_find(versions->tenants, manifest->name, strlen(manifest->name)))
+        note_unserved(versions, manifest, failure);
+    return r;
 }
 
 int versions_reload(struct tenant *tenant, struct config_errors *errors)

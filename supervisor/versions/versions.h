@@ -31,6 +31,10 @@ struct versions *versions_free(struct versions *versions);
  * -EEXIST if a route is another tenant's, -ENOENT if there is no such cordon, or another one. */
 int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
                      struct failure *failure);
+/* Does the same for a tenant of the folder of tenants. A new one that has a fault of its own, as a secret that is missing, is
+ * listed as not served. */
+int versions_install_of_folder(struct versions *versions, struct manifest *manifest,
+                               const char *dir, struct failure *failure);
 /* Reads the tenant's folder or script again. Returns 0, or -errno with errors filled; then the serving
  * version stays. */
 int versions_reload(struct tenant *tenant, struct config_errors *errors);

@@ -223,6 +223,8 @@ def test_another_key_opens_nothing_and_the_log_says_so(keeper):
     assert "1 secrets in" in keeper.skepd.log() and "were sealed with another key than" in keeper.skepd.log()
     assert [row["problem"] for row in keeper.rows()] == ["other_key"]
     assert keeper.skepd.get("shop").status == 503
+    keeper.set("blog", "API_KEY", "x")
+    assert keeper.set("shop", "OTHER", "x")["note"] == "skep.yaml of shop names API_KEY"
     keeper.key.unlink()
     make_key(keeper.key, right)
     keeper.restart()
@@ -230,7 +232,7 @@ def test_another_key_opens_nothing_and_the_log_says_so(keeper):
 
 
 @pytest.mark.parametrize("change, told", [
-    (lambda key, state: key.unlink(), "cannot be read"),
+    (lambda key, state: key.unlink(), "`head -c 32 /dev/urandom` makes one"),
     (lambda key, state: (key.chmod(0o600), key.write_bytes(b"x" * 33)), "not exactly 32 bytes"),
     (lambda key, state: key.chmod(0o440), "others may read it"),
 ])  # fmt: skip
@@ -240,6 +242,8 @@ def test_wrong_keys_keep_skepd_from_starting(keeper, change, told):
     command = keeper.skepd.command()
     run = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=keeper.skepd.folder)
     assert run.returncode == 1 and told in run.stderr
+    # Where there is a file, the advice to write over it would destroy all secrets.
+    assert ("/dev/urandom" in run.stderr) == (not keeper.key.exists())
 
 
 def test_key_in_the_state_folder_is_refused(keeper):
@@ -327,7 +331,96 @@ def test_skep_dev_takes_secrets_from_the_environment(tmp_path, monkeypatch):
     assert run.returncode == 1 and "expected the variable SKEP_SECRET_API_KEY" in run.stdout + run.stderr
 
 
+def test_all_missing_secrets_are_named_at_once_with_a_remedy_that_works(keeper):
+    keeper.set("shop", "THERE", "x")
+    error = keeper.fail("deploy", keeper.bundle("shop", SHOW, secrets=[{"name": n} for n in ("A", "THERE", "B")]))
+    assert "secrets: A is not set, B is not set: `skep secrets set shop NAME` sets it" in error
+
+
+def test_missing_variable_is_named(tmp_path):
+    given = [{"tenant": "shop", "name": "TOK", "environment": "NOPE"}]
+    deployer = Deployer(tmp_path, secrets={"given": given})
+    try:
+        deployer.skepd.wait_log(r"\[shop\] the secret TOK is missing: skepd's environment has no variable NOPE")
+        error = deployer.fail("deploy", deployer.bundle("shop", SHOW, secrets=[{"name": "TOK"}]))
+        assert "`secrets.given` of skepd.yaml" in error and "secrets set shop" not in error
+    finally:
+        deployer.skepd.stop()
+
+
+def test_tenant_of_a_folder_without_its_secret_is_listed_until_it_has_it(tmp_path):
+    files = {"worker.js": SHOW}
+    tenants = {"shop": {"files": files, "secrets": NAMED}, "gone": {"files": files, "secrets": NAMED}}
+    keeper = Keeper(tmp_path, tenants)
+    try:
+        assert keeper.skepd.get("shop").status == 503 and keeper.skepd.get("gone").status == 503
+        status = json.loads(keeper.skepd.skep("status", "--json").stdout)
+        assert set(status["unserved"]) == {"shop", "gone"}
+        assert "API_KEY is not set: `skep secrets set shop API_KEY` sets it" in status["unserved"]["shop"]
+        assert keeper.set("shop", "U2", "x")["note"] == "skep.yaml of shop names API_KEY"
+        assert keeper.set("shop", "API_KEY", "v")["note"] == "shop is not served: `skep reload`"
+        shutil.rmtree(keeper.skepd.folder / "tenants" / "gone")
+        assert keeper.skepd.skep("reload").returncode == 0
+        assert keeper.value("shop") == "v"
+        assert json.loads(keeper.skepd.skep("status", "--json").stdout)["unserved"] == {}
+        assert keeper.skepd.get("gone").status == 404
+    finally:
+        keeper.skepd.stop()
+
+
+def test_secret_that_the_code_does_not_have_loads_nothing_anew(keeper):
+    keeper.set("shop", "API_KEY", "v")
+    keeper.deploy("shop", SHOW, secrets=NAMED)
+    assert keeper.value("shop") == "v"
+    assert keeper.set("shop", "U2", "x")["note"] == "skep.yaml of shop names API_KEY"
+    assert "other limits" not in keeper.skepd.skep("reload").stdout
+    assert keeper.run("remove", "shop", "U2").returncode == 0
+    assert "other limits" not in keeper.skepd.skep("reload").stdout
+    assert keeper.skepd.log().count("serves a new version") == 0
+    keeper.set("shop", "API_KEY", "w")
+    keeper.wait_value("shop", "w")
+
+
+def test_secret_of_the_version_before_is_kept_while_rollback_goes_there(keeper):
+    keeper.set("shop", "API_KEY", "v")
+    first = keeper.deploy("shop", SHOW, secrets=NAMED)["version"]
+    keeper.deploy("shop", script("return new Response('second')"))
+    told = f"version {first[:12]}, to which rollback goes, uses API_KEY: deploy once more, or remove it later"
+    assert told in keeper.refused("remove", "shop", "API_KEY")
+
+
 # ---- an upgrade
+
+
+def test_upgrade_with_another_key_changes_nothing(tmp_path):
+    """Whether a tenant was deployed or is one of a folder. The reason is in the answer, as that of a key that is not there."""
+    tenants = {"blog": {"files": {"worker.js": SHOW}, "secrets": NAMED}}
+    key, other = make_key(tmp_path / "right.key"), make_key(tmp_path / "other.key")
+    skepd = Upgradable(tmp_path, tenants, state=str(tmp_path / "state"), secrets={"key": str(key)})
+    skepd.start()
+
+    def refused(*told):
+        skepd.write_config()
+        run = skepd.skep("upgrade")
+        assert run.returncode == 1 and all(text in run.stderr for text in told), run.stderr
+        assert json.loads(skepd.get("blog").body)[0] == "one"
+
+    try:
+        command = [BIN / "skep", "--socket", skepd.admin_socket, "secrets", "set", "blog", "API_KEY"]
+        assert subprocess.run(command, input="one", text=True, timeout=30).returncode == 0
+        assert skepd.skep("reload").returncode == 0
+        skepd.config["secrets"] = {"key": str(other)}
+        refused("1 secrets that tenants need were sealed with another key than", "other.key", "put the old key back")
+        skepd.config["secrets"] = {"key": str(tmp_path / "none.key")}
+        refused("there is no key", "none.key")
+        del skepd.config["secrets"]
+        refused("cannot be opened without their key")
+        skepd.config["secrets"] = {"key": str(key)}
+        skepd.write_config()
+        skepd.upgrade()
+        assert json.loads(skepd.get("blog").body)[0] == "one"
+    finally:
+        skepd.stop()
 
 
 def test_upgrade_keeps_secrets_and_they_can_be_set_afterwards(tmp_path):
@@ -347,7 +440,7 @@ def test_upgrade_keeps_secrets_and_they_can_be_set_afterwards(tmp_path):
         return run.stdout
 
     try:
-        assert set_value("one") == "API_KEY of shop is set; the version that serves does not use it\n"
+        assert set_value("one") == "API_KEY of shop is set; there is no tenant shop yet\n"
         assert skepd.skep("deploy", folder).returncode == 0
         skepd.upgrade()
         assert json.loads(skepd.get("shop").body)[0] == "one"
