@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "common/cleanup.h"
 #include "config/host_faults.h"
+#include "config/named_files.h"
 #include "config/tenant_files.h"
 
 struct tally {
@@ -109,6 +110,8 @@ static int check_config(struct tally *tally, const char *path)
         return r == -ENOMEM ? r : 0;
     tally->configs++;
     (void) check_unit(path, config, tally->unit, &tally->errors);
+    if (named_files_check(config, &tally->errors) == -ENOMEM)
+        return -ENOMEM;
     /* Those of other paths are not of this config. */
     r = compile_good(tally, NULL);
     if (r == 0 && config->tenants)
@@ -260,8 +263,8 @@ const struct verb verb_check = {
         "Notes, FILE:LINE behind \"note: \", say which files of a tenant are left out, faults of "
         "files that no import\n"
         "statement leads to, and rules of allowed_hosts that allow nothing. A skepd.yaml is also\n"
-        "compared with the unit that starts skepd with it: the one that is installed, or "
-        "--unit.\n\n"
+        "compared with the unit that starts skepd with it (the one that is installed, or --unit),\n"
+        "and with the files of secrets.key and egress.ca, if you may read them.\n\n"
         "Fields of --json: ok, configs, tenants (good ones), errors and notes (lists of objects\n"
         "with file, line and column (null: unknown), text).\n",
     .options = check_options,

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "config/named_files.h"
 #include "store/program.h"
 #include "supervisor/secrets/internal.h"
 
@@ -30,51 +30,35 @@ static int credential_path(const char *name, char **ret_path)
     return asprintf(ret_path, "%s/%s", folder, name) < 0 ? -ENOMEM : 0;
 }
 
-/* Returns whether a copy of the folder would have the file in it. */
-static bool is_below(const char *path, const char *folder)
-{
-    char whole[PATH_MAX], top[PATH_MAX];
-
-    if (!folder || !realpath(path, whole) || !realpath(folder, top))
-        return false;
-    size_t size = strlen(top);
-    return strncmp(whole, top, size) == 0 && whole[size] == '/';
-}
-
-static bool is_open_to_others(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && (st.st_mode & 077) != 0;
-}
-
-static int refuse_key(const char *path, const char *why)
-{
-    log_error("secrets: %s cannot be the key: %s", path, why);
-    return -EINVAL;
-}
-
 static int read_key(struct secrets *secrets, const char *path)
 {
     char *text = NULL;
     size_t size = 0;
 
     int r = io_read_file(AT_FDCWD, path, PATH_MAX, &text, &size);
-    if (r == -ENOENT) {
-        log_error("secrets: there is no key %s: put it back; if there was none yet, `head -c 32 "
-                  "/dev/urandom` makes one",
-                  path);
-        return r;
-    }
     if (r < 0)
         return log_error_errno(r, "secrets: the key %s cannot be read", path);
     if (size != SECRET_KEY_BYTES) {
         secret_wipe(text, size);
-        return refuse_key(path, "it has not exactly 32 bytes");
+        log_error("secrets: %s cannot be the key: it has not exactly 32 bytes", path);
+        return -EINVAL;
     }
     r = secret_key_new((uint8_t *) text, &secrets->key);
     free(text);
     return r < 0 ? log_error_errno(r, "secrets: the key %s cannot be kept in memory", path) : 0;
+}
+
+/* Reads the key of a file, which must be for skepd alone. */
+static int read_key_file(struct secrets *secrets, const char *path, const char *state)
+{
+    char why[PATH_MAX + 256];
+    int r = named_key_check(path, state, why, sizeof why);
+
+    if (r < 0) {
+        log_error("secrets: %s", why);
+        return r;
+    }
+    return read_key(secrets, path);
 }
 
 int secrets_read_key(struct secrets *secrets, const struct config *config)
@@ -83,12 +67,7 @@ int secrets_read_key(struct secrets *secrets, const struct config *config)
 
     if (config->secrets.key) {
         secrets->key_place = config->secrets.key;
-        if (is_below(config->secrets.key, config->state))
-            return refuse_key(config->secrets.key,
-                              "it is in the state folder, beside what it opens");
-        if (is_open_to_others(config->secrets.key))
-            return refuse_key(config->secrets.key, "others may read it: `chmod 400` it");
-        return read_key(secrets, config->secrets.key);
+        return read_key_file(secrets, config->secrets.key, config->state);
     }
     if (!config->secrets.credential)
         return 0;

@@ -222,9 +222,57 @@ def test_example_of_the_documentation_is_right(folder):
     example = (TOP / "docs" / "config.md").read_text().split("```yaml\n")[1].split("```")[0]
     path = folder / "skepd.yaml"
     shutil.copytree(EXAMPLES / "hello", folder / "tenants" / "hello")
-    path.write_text(example)
+    key = folder / "secrets.key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o400)
+    (folder / "more.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    path.write_text(example.replace("/etc/skep/secrets.key", str(key)))
     good = check(path)
     assert good.returncode == 0, good.stdout + good.stderr
+
+
+# ---- files that a config names
+
+
+def make_key(folder, size=32, mode=0o400):
+    key = folder / "state" / "k" if mode == 0o401 else folder / "k"
+    key.parent.mkdir(exist_ok=True)
+    key.write_bytes(bytes(size))
+    key.chmod(0o400 if mode == 0o401 else mode)
+    return key
+
+
+@pytest.mark.parametrize("size, mode, told", [
+    (None, 0, "there is no key"), (31, 0o400, "it has not exactly 32 bytes"),
+    (32, 0o404, "others may read it: `chmod 400` it"), (32, 0o401, "it is in the state folder"), (32, 0o400, None),
+])  # fmt: skip
+def test_key_of_secrets_is_looked_at_as_a_start_does(folder, size, mode, told):
+    """A mode of 0401 stands for a key in the state folder."""
+    key = folder / "none" if size is None else make_key(folder, size, mode)
+    path = folder / "skepd.yaml"
+    path.write_text(GOOD + f"state: {folder}/state\nsecrets:\n  key: {key}\n")
+    run = check(path)
+    if told:
+        assert run.returncode == 1 and f"{path}:4: secrets.key: " in run.stdout and told in run.stdout, run.stdout
+        start = subprocess.run([SKEPD, "--config", path], capture_output=True, text=True, timeout=30)
+        assert start.returncode == 1 and told in start.stderr
+    else:
+        assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("content, told", [
+    (None, "cannot be read: No such file"), ("no PEM", "has no certificates in PEM"),
+    ("-----BEGIN CERTIFICATE-----\n", None),
+])  # fmt: skip
+def test_certificates_for_egress_are_looked_at(folder, content, told):
+    ca = folder / "ca.pem"
+    if content:
+        ca.write_text(content)
+    path = folder / "skepd.yaml"
+    path.write_text(GOOD + f"egress:\n  ca: {ca}\n")
+    run = check(path)
+    assert run.returncode == (1 if told else 0)
+    assert not told or (f"{path}:3: egress.ca: {ca} " in run.stdout and told in run.stdout), run.stdout
 
 
 # ---- values that are left out
