@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from egress_client import Resolver
-from harness import BIN, wait_for
+from harness import BIN, free_port, wait_for
 from test_egress import Handler as PlainHandler
 from test_egress import Server, certificates, http2_server, raw_server, read_head, says, tls_context
 
@@ -431,3 +431,55 @@ def test_integrity_is_checked(serve, upstream):
         f"    await failing(() => ask('{digest}'))]);")})
     length, wrong = told(skepd.get("a"))
     assert length == 3 and wrong.endswith("the body has none of the digests that integrity names")
+
+
+# ---- what a failed fetch says
+
+LOADING = """export default {
+  async fetch(request, env, ctx) { return await load(new URL(request.url).searchParams.get("url")); },
+};
+async function load(url) {
+  const r = await fetch(url, { signal: AbortSignal.timeout(500) });
+  return new Response(await r.text());
+}
+"""
+
+
+@pytest.mark.parametrize(("what", "line", "column", "says_what"), [
+    ("rule", 5, 13, "TypeError: fetch failed: https://nope.example/: "),
+    ("refused", 5, 13, "TypeError: fetch failed: http://127.0.0.1:"),
+    ("cut", 6, 23, "TypeError: fetch failed: http://127.0.0.1:"),
+    ("slow", 5, 13, "TimeoutError: The operation was aborted due to timeout"),
+    ("limit", 5, 13, "QuotaExceededError: sub_limit: a request may make 1 calls (subrequests)"),
+])
+def test_the_log_has_the_place_of_a_failed_fetch(serve, what, line, column, says_what):
+    def behave(connection):
+        read_head(connection)
+        if what == "slow":
+            connection.recv(1)
+        elif what == "limit":
+            connection.sendall(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /again\r\n\r\n")
+        else:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+    limits = {"limits": {"subrequests": 1}} if what == "limit" else {}
+    skepd = serve({"a": {"files": {"worker.js": LOADING}, "allowed_hosts": ["http://127.0.0.1:*"], **limits}})
+    with raw_server(behave) as port:
+        url = {"rule": "https://nope.example/", "refused": f"http://127.0.0.1:{free_port()}/"}.get(what, f"http://127.0.0.1:{port}/")
+        assert skepd.get("a", f"/?url={url}").status == 500
+        skepd.wait_log(f"worker.js:{line}:{column}")
+    log = skepd.log()
+    assert says_what in log
+    assert f"at async load (worker.js:{line}:{column})" in log and "at async Object.fetch (worker.js:2:43)" in log
+
+
+def test_a_fetch_that_the_end_of_its_request_cuts_off_is_named_once(serve, upstream):
+    with raw_server(lambda connection: connection.recv(65536) and connection.recv(1)) as port:
+        skepd = serve({
+            "a": fetching(f"for (const n of [1, 2]) fetch('http://127.0.0.1:{port}/forgotten' + n); return new Response('done');"),
+            "b": fetching(f"ctx.waitUntil(fetch('{upstream.url}/kept')); await fetch('{upstream.url}/size/9'); return new Response('done');"),
+        })
+        assert skepd.get("b").body == skepd.get("a").body == b"done"
+        skepd.wait_log(
+            f"\\[a\\] warn: a fetch of http://127.0.0.1:{port}/forgotten1 was cut off as its request ended: await it, or give it to ctx.waitUntil")
+    assert skepd.log().count("was cut off") == 1

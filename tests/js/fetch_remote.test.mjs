@@ -127,7 +127,7 @@ test("answers without a body have none", () => {
 test("headers of an answer are immutable", () => {
     const { host, value } = run(`const r = await fetch("http://a.test/"); return [await failing(() => r.headers.set("a", "b")), r.statusText, r.clone().url];`);
     host.answer();
-    assert.deepEqual(value(), ["TypeError: Headers: these headers are immutable.", "", "http://a.test/"]);
+    assert.deepEqual(value(), ["TypeError: Headers: these headers are immutable; new Response(response.body, response) and new Request(request) have headers of their own.", "", "http://a.test/"]);
 });
 
 // ---- redirects
@@ -188,7 +188,7 @@ test("redirects that cannot be followed say why", () => {
     assert.equal(failure("{}", 302, "http://[::1"), `${x}it redirects to what is no URL`);
     assert.equal(failure("{}", 302, "http://u:p@b.test/"), `${x}it redirects to a URL with credentials`);
     assert.equal(failure("{}", 302, "/a", ["Location", "/b"]), `${x}it redirects to more than one URL`);
-    assert.equal(failure("{}", 302, "http://b.test:25/"), "TypeError: fetch failed: http://b.test:25/: the port 25 is one that browsers block, too");
+    assert.equal(failure("{}", 302, "http://b.test:25/"), "TypeError: fetch failed: http://b.test:25/: the port 25 is one that browsers block, too, redirected from https://a.test/dir/x?q");
     assert.equal(failure('{ redirect: "error" }', 302, "/a"), `${x}it redirects, and redirect is "error"`);
     const stream = '{ method: "POST", duplex: "half", body: new ReadableStream({ pull(c) { c.close(); } }) }';
     assert.equal(failure(stream, 307, "/a"), `${x}it redirects (307), and a stream cannot be sent twice`);
@@ -322,6 +322,51 @@ test("failures of skepd are TypeErrors with its words, limits are QuotaExceededE
     late.host.answer({ body: "half", end: false });
     late.host.onCallFailed(late.host.calls[0], false, "the answer broke off");
     assert.equal(late.value(), "TypeError: fetch failed: https://a.test/x: the answer broke off");
+});
+
+test("a hop that is refused names the one before", () => {
+    const { host, value } = run(`return failing(() => fetch("http://a.test/away"));`);
+    host.answer({ status: 302, headers: ["location", "http://b.test/"] });
+    host.onCallFailed(host.calls[1], false, "no rule of allowed_hosts fits");
+    assert.equal(value(), "TypeError: fetch failed: http://b.test/: no rule of allowed_hosts fits, redirected from http://a.test/away");
+});
+
+test("the stack of a failed fetch has the place that waits for it", () => {
+    for (const [code, fail] of [
+        ['await fetch("http://a.test/")', (host, call) => host.onCallFailed(call, false, "refused")],
+        ['await fetch("http://a.test/")', (host, call) => host.onCallFailed(call, true, "sub_limit: none")],
+        ['await fetch("http://a.test/")', (host) => host.answer({ status: 302, headers: ["location", "ftp://a/"] })],
+        ['await (await fetch("http://a.test/")).text()', (host, call) => {
+            host.answer({ body: "half", end: false });
+            host.onCallFailed(call, false, "the answer broke off");
+        }],
+    ]) {
+        const host = new Host().boot(`{
+            async fetch() { return new Response(await this.inner()); },
+            async inner() { return ${code}; },
+        }`);
+        host.run("Error.stackTraceLimit = 30"); // node has frames of its own below those of an entry
+        const id = host.start();
+        fail(host, host.calls[0]);
+        const { message } = host.result(id);
+        assert.match(message, /\n    at async .*inner \(.*:3:\d+\)\n    at async .*fetch/);
+    }
+});
+
+test("an exception of the tenant keeps its stack", () => {
+    const { host, value } = run(`const own = new Error("own"), { stack } = own, c = new AbortController();
+        const p = fetch("http://a.test/", { signal: c.signal }); c.abort(own);
+        try { await p; } catch (e) { return [e === own, e.stack === stack]; }`);
+    assert.deepEqual(value(), [true, true]);
+    assert.equal(host.calls[0].cancelled, true);
+});
+
+test("a fetch that is cut off by the end of its request is named once", () => {
+    const { host, id } = run(`fetch("http://a.test/1"); fetch("http://a.test/2"); const r = await fetch("http://a.test/3"); return r.status;`);
+    host.answer({ call: host.calls[2], body: "half", end: false });
+    host.result(id);
+    assert.deepEqual(host.logs.filter(({ text }) => text.includes("cut off")),
+        [{ level: 2, text: "a fetch of http://a.test/1 was cut off as its request ended: await it, or give it to ctx.waitUntil()" }]);
 });
 
 test("integrity is checked before the answer is given", () => {

@@ -10,6 +10,7 @@ import { createEvent } from "./event.js";
 import {
     EventTarget, defineHandler, dispatch, removeListener, targetListeners,
 } from "./event_target.js";
+import { atPlace, withoutPlace } from "./place.js";
 import { startTimer } from "./timers.js";
 import { WeakList } from "./weak_list.js";
 import {
@@ -69,7 +70,7 @@ export class AbortSignal extends EventTarget {
         const signal = new AbortSignal(internal);
         startTimer(milliseconds, false, () => {
             abortSignal(signal,
-                domException("The operation was aborted due to timeout", "TimeoutError"));
+                withoutPlace(domException("The operation was aborted due to timeout", "TimeoutError")));
         });
         return signal;
     }
@@ -89,7 +90,7 @@ export class AbortSignal extends EventTarget {
 
     throwIfAborted() {
         if (this.#aborted) {
-            throw this.#reason;
+            throw atPlace(this.#reason);
         }
     }
 

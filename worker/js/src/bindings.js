@@ -2,8 +2,9 @@
 //
 // env.NAME of a binding to another tenant: its fetch(); and the entries for the answers to all calls. The work is in fetch/, which is evaluated
 // with the first call.
-import { Promise, TypeError } from "./primordials.js";
+import { TypeError } from "./primordials.js";
 import { fetchLibrary } from "./fetch.js";
+import { waitFor } from "./place.js";
 import { Request } from "./request.js";
 import { defineInterface, requireArguments } from "./webidl.js";
 
@@ -20,10 +21,10 @@ class Fetcher {
     }
 
     fetch(input, init = undefined) {
-        return new Promise((resolve, reject) => {
+        return waitFor((take, fail) => {
             const binding = this.#binding;
             requireArguments(arguments.length, 1, "fetch");
-            fetchLibrary().askBinding(binding, new Request(input, init), resolve, reject);
+            fetchLibrary().askBinding(binding, new Request(input, init), (response) => take(() => response), fail);
         });
     }
 }
@@ -39,6 +40,13 @@ export const onCallCredit = (request, id, credit) => fetchLibrary().onCallCredit
 export const onCallFailed = (request, id, isLimit, message) => fetchLibrary().onCallFailed(request, id, isLimit, message);
 
 // ---- for calls.js
+
+// Warns of calls that the end of the request cuts off.
+export function warnCut(call) {
+    if (call.exchanges !== undefined) {
+        fetchLibrary().warnCut(call);
+    }
+}
 
 // Fails the calls of a request that was cancelled.
 export function failCalls(call, error) {

@@ -5,7 +5,7 @@
 import { dropBytes, nativeCopyBytes, takeText, utf8Decode, utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,
-    ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, Promise, PromisePrototypeThen, StringPrototypeSlice,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, PromisePrototypeThen, StringPrototypeSlice,
     SymbolAsyncIterator, TypeError, TypedArrayPrototypeGetBuffer,
     TypedArrayPrototypeGetByteLength, bytesOf, closeClass, copyBytes, isObject, isUint8Array,
 } from "./primordials.js";
@@ -13,6 +13,7 @@ import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
 import { decodeUtf8 } from "./encoding.js";
 import { formLibrary, isFormData } from "./form.js";
 import { mimeLibrary } from "./mime.js";
+import { waitFor } from "./place.js";
 import {
     cancelReader, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
     isReadableStream, newReadableStream, newTransformStream, pipeThrough, read, readAll, tee,
@@ -258,26 +259,8 @@ function toForm(content, mime) {
 export function mixInBody(constructor, bodyOf, listOf) {
     // Returns a promise of what convert makes of the body's content. No promise is resolved with the content itself: that would look
     // up its "then", which may be the tenant's.
-    // An exception of convert has the place of the code that waits in its stack: V8 follows the promises of async functions.
-    const consumeAs = async (object, convert) => {
-        let given; // returns what convert makes of the content, or throws
-        let wake;
-        const take = (value) => {
-            given = value;
-            if (wake !== undefined) {
-                wake();
-            }
-        };
-        consume(bodyOf(object), (content, isOwn) => take(() => convert(content, isOwn)), (error) => take(() => {
-            throw error;
-        }));
-        if (given === undefined) {
-            await new Promise((resolve) => {
-                wake = resolve;
-            });
-        }
-        return given();
-    };
+    const consumeAs = (object, convert) => waitFor((take, fail) =>
+        consume(bodyOf(object), (content, isOwn) => take(() => convert(content, isOwn)), fail));
     const members = {
         get body() {
             const body = bodyOf(this);

@@ -10,7 +10,7 @@ import {
     ReflectGetOwnPropertyDescriptor, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
-import { addBindings, failCalls } from "./bindings.js";
+import { addBindings, failCalls, warnCut } from "./bindings.js";
 import { NO_BYTES, viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
 import { addCall, findCall, forgetCurrent, removeCall, setCurrent } from "./current.js";
@@ -144,6 +144,9 @@ function finish(call, outcome, message) {
 
 function settle(call) {
     if (--call.pending === 0) {
+        if (!call.gone) {
+            warnCut(call);
+        }
         finish(call, OK, undefined);
     }
 }

@@ -3,7 +3,7 @@
 // fetch() (Fetch standard), and the folder with its code and that of bindings, which is evaluated with the first call of either.
 import { load } from "lazy:./fetch/main.js";
 import { firstUse } from "./first_use.js";
-import { Promise } from "./primordials.js";
+import { waitFor } from "./place.js";
 import { Request } from "./request.js";
 import { requireArguments } from "./webidl.js";
 
@@ -14,9 +14,9 @@ export const fetchLibrary = () => (library ??= firstUse(load));
 
 export const fetchFunctions = {
     fetch(input, init = undefined) {
-        return new Promise((resolve, reject) => {
+        return waitFor((take, fail) => {
             requireArguments(arguments.length, 1, "fetch");
-            fetchLibrary().fetchRequest(new Request(input, init), resolve, reject);
+            fetchLibrary().fetchRequest(new Request(input, init), (response) => take(() => response), fail);
         });
     },
 };

@@ -333,7 +333,7 @@ export class Headers {
 
     #change() {
         if (this.#guard === IMMUTABLE) {
-            throw new TypeError("Headers: these headers are immutable.");
+            throw new TypeError("Headers: these headers are immutable; new Response(response.body, response) and new Request(request) have headers of their own.");
         }
         this.#sorted = undefined;
     }

@@ -48,7 +48,7 @@ function withLength(list, bytes) {
 export function askBinding(binding, request, resolve, reject) {
     const call = currentCall();
     if (call === undefined || call.gone) {
-        throw new TypeError("fetch: a call is made for a request, and none is open here.");
+        throw new TypeError("fetch: a call is made for a request, and none is open here: ctx.waitUntil(promise) keeps a request open.");
     }
     const signal = requestSignal(request);
     if (signal !== undefined && isAborted(signal)) {

@@ -4,19 +4,23 @@
 // entries at the end of this file. The asker has made the call and gets its answer: answered(exchange, status, head), with exchange.incoming
 // unless the answer has no body; failed(error); failure(isLimit, message), which makes the error of a call that skepd has failed.
 import {
-    call as openCall, cancelCall, consumeCall, sendCall,
+    call as openCall, cancelCall, consumeCall, log, sendCall,
 } from "../native.js";
 import {
     Map, MapPrototypeDelete, MapPrototypeForEach, MapPrototypeGet, MapPrototypeSet, Promise,
-    PromisePrototypeThen, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isUint8Array,
+    PromisePrototypeThen, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isUint8Array,
 } from "../primordials.js";
 import { abortReason, offAbort, onAbort } from "../abort.js";
 import { NO_BYTES, viewBytes } from "../bytes.js";
 import { findCall, setCurrent } from "../current.js";
 import { domException } from "../dom_exception.js";
 import { IncomingBody } from "../incoming_body.js";
+import { withoutPlace } from "../place.js";
 import { isNullBodyStatus } from "../response.js";
 import { cancelReader, getReader, read } from "../streams.js";
+
+const WARN = 2;
+const SHOWN_MAX = 200; // units of a URL in a warning
 
 // Most bytes of a body that go with the head; the rest waits here for credit.
 export const FIRST_MAX = 65536;
@@ -29,6 +33,7 @@ class Exchange {
     id;
     isHead; // true: the method is HEAD
     gone = false; // answered whole, failed or cancelled
+    isAnswered = false; // the head has come
     incoming; // body of the answer, once there is one
     credit = 0;
     rest; // part of the body that waits for credit
@@ -158,7 +163,7 @@ async function sendNext(exchange) {
             return false;
         }
         if (!isUint8Array(value)) {
-            throw new TypeError(`A chunk of the body ${NO_BYTES}.`);
+            throw withoutPlace(new TypeError(`A chunk of the body ${NO_BYTES}.`));
         }
         chunk = value;
     }
@@ -191,6 +196,7 @@ export function onCallHead(request, id, status, head, data, end) {
     if (exchange === undefined) {
         return;
     }
+    exchange.isAnswered = true;
     if (!exchange.isHead && !isNullBodyStatus(status)) {
         exchange.incoming = new IncomingBody(exchange, data, end);
     }
@@ -227,7 +233,20 @@ export function onCallCredit(request, id, credit) {
 export function onCallFailed(request, id, isLimit, message) {
     const exchange = find(request, id);
     if (exchange !== undefined) {
-        fail(exchange, exchange.asker.failure(isLimit, message));
+        fail(exchange, withoutPlace(exchange.asker.failure(isLimit, message)));
+    }
+}
+
+// Tells the tenant of a call that is cut off by the end of its request, before there was an answer.
+export function warnCut(call) {
+    let url;
+    MapPrototypeForEach(call.exchanges, (exchange) => {
+        if (!exchange.isAnswered) {
+            url ??= exchange.asker.url;
+        }
+    });
+    if (url !== undefined) {
+        log(WARN, `a fetch of ${StringPrototypeSlice(url, 0, SHOWN_MAX)} was cut off as its request ended: await it, or give it to ctx.waitUntil()`);
     }
 }
 

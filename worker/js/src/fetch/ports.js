@@ -10,14 +10,14 @@ const blocked = [
     1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 ];
 
-// Throws TypeError for a blocked port. url: serialised, of http or https, without credentials.
-export function checkPort(url) {
+// Throws TypeError for a blocked port. url: serialised, of http or https, without credentials. from: as that of failed().
+export function checkPort(url, from = undefined) {
     const start = StringPrototypeIndexOf(url, "/") + 2;
     const found = RegExpPrototypeExec(/:([0-9]+)$/, StringPrototypeSlice(url, start, StringPrototypeIndexOf(url, "/", start)));
     const port = found === null ? -1 : Number(found[1]);
     for (let i = 0; i < blocked.length; i++) {
         if (blocked[i] === port) {
-            throw failed(url, `the port ${port} is one that browsers block, too`);
+            throw failed(url, `the port ${port} is one that browsers block, too`, from);
         }
     }
 }

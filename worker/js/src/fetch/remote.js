@@ -51,6 +51,7 @@ closeClass(Rest);
 class Asker {
     call;
     url;
+    from; // URL of the hop before
     method;
     list; // the tenant's headers
     bytes;
@@ -107,7 +108,7 @@ class Asker {
         if (!isSameOrigin(this.url, target)) {
             this.list = crossHeaders(this.list);
         }
-        checkPort(target);
+        checkPort(target, this.url);
         this.hops++;
         return target;
     }
@@ -116,6 +117,7 @@ class Asker {
     follow(exchange, target) {
         const next = () => {
             try {
+                this.from = this.url;
                 this.url = target;
                 this.open();
             } catch (error) {
@@ -145,7 +147,7 @@ class Asker {
     }
 
     failure(isLimit, message) {
-        return isLimit ? domException(message, "QuotaExceededError") : failed(this.url, message);
+        return isLimit ? domException(message, "QuotaExceededError") : failed(this.url, message, this.from);
     }
 }
 closeClass(Asker);
@@ -155,7 +157,8 @@ export function fetchRemote(request, url, resolve, reject) {
     const call = currentCall();
     const settings = requestSettings(request);
     if (call === undefined || call.gone) {
-        throw failed(url, "it is made for a request, and none is open here: code of a module cannot fetch, nor code that a request has left behind");
+        throw failed(url, "it is made for a request, and none is open here: code of a module cannot fetch, nor code that a request has left behind: " +
+            "ctx.waitUntil(promise) keeps a request open");
     }
     checkPort(url);
     if (settings.cache === "only-if-cached") {
