@@ -264,14 +264,22 @@ static void progress(struct fetch *fetch)
 
 /* ---- addresses */
 
+/* A long name of the host is cut, so that the remedy is whole. */
+static void refuse_address(struct fetch *fetch, enum address_kind kind)
+{
+    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
+         "%.100s leads to %s, which may not be reached unless egress.addresses in skepd.yaml names "
+         "it",
+         fetch->host, address_kind_text(kind));
+}
+
 static bool may_reach(struct fetch *fetch, const struct sockaddr *address)
 {
     enum address_kind kind;
 
     if (address_is_reachable(address, fetch->named, fetch->n_named, &kind))
         return true;
-    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS, "%s leads to %s, which may not be reached",
-         fetch->host, address_kind_text(kind));
+    refuse_address(fetch, kind);
     return false;
 }
 
@@ -299,9 +307,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
         return CURL_SOCKET_BAD;
     if (!address_is_named(&address->addr, fetch->named, fetch->n_named) &&
         is_own(&address->addr, address->addrlen)) {
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
-             "%s leads to %s, which may not be reached", fetch->host,
-             address_kind_text(ADDRESS_OWN));
+        refuse_address(fetch, ADDRESS_OWN);
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
@@ -661,6 +667,35 @@ static bool is_answered_before(const struct fetch *fetch, CURLcode result)
            count_answer(fetch, &is_known, &length) == length && is_known;
 }
 
+/* Says in skep's words what libcurl's result means. */
+static void fail_for_result(struct fetch *fetch, CURLcode result)
+{
+    Skep__Egress__Failure failure = failure_of(result);
+    const char *words = fetch->error[0] != '\0' ? fetch->error : curl_easy_strerror(result);
+    long error = 0, verified = X509_V_OK;
+
+    (void) curl_easy_getinfo(fetch->easy, CURLINFO_OS_ERRNO, &error);
+    (void) curl_easy_getinfo(fetch->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+    if (result == CURLE_COULDNT_CONNECT && error == ECONNREFUSED)
+        fail(fetch, failure, "the server refused the connection: nothing listens at that port");
+    else if (result == CURLE_COULDNT_CONNECT)
+        fail(fetch, failure, "no connection to the server: %s",
+             error != 0 ? strerrordesc_np((int) error) : "it was not reached");
+    else if (result == CURLE_PEER_FAILED_VERIFICATION && verified != X509_V_OK)
+        fail(fetch, failure, "the server's certificate is not valid: %s",
+             X509_verify_cert_error_string(verified));
+    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_TLS)
+        fail(fetch, failure, "no TLS with the server: %s", words);
+    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_CLOSED && fetch->is_head_sent)
+        fail(fetch, failure, "the server closed the connection in the body of the answer");
+    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_CLOSED)
+        fail(fetch, failure, "the server closed the connection before it answered");
+    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL)
+        fail(fetch, failure, "the server's answer is not valid HTTP: %s", words);
+    else
+        fail(fetch, failure, "%s", words);
+}
+
 void fetch_on_result(struct fetch *fetch, CURLcode result)
 {
     (void) curl_multi_remove_handle(fetch->pool->multi, fetch->easy);
@@ -674,8 +709,7 @@ void fetch_on_result(struct fetch *fetch, CURLcode result)
         fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CLOSED,
              "the server closed in the head of the answer");
     else if (result != CURLE_OK)
-        fail(fetch, failure_of(result), "%s",
-             fetch->error[0] != '\0' ? fetch->error : curl_easy_strerror(result));
+        fail_for_result(fetch, result);
     else if (evbuffer_get_length(fetch->held) == 0)
         fetch->is_over = true;
     else

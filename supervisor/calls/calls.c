@@ -11,7 +11,7 @@
 #include "common/cleanup.h"
 #include "proto/frame.h"
 
-#define TEXT_BYTES 160
+#define TEXT_BYTES 256
 
 struct call_budget {
     unsigned refs;
@@ -146,22 +146,27 @@ static bool is_over_budget(struct caller *caller)
            meet(root, LIMIT_INDEX(subrequests), UINT64_C(1000) * budget->n_calls);
 }
 
-/* Writes the limit that the caller is over; "": none. */
+/* Writes the limit that the caller is over, and the remedy; "": none. */
 static void check_limits(struct caller *caller, char text[TEXT_BYTES])
 {
     text[0] = '\0';
     if (is_over(caller, LIMIT_INDEX(subrequests), caller->last_id))
-        (void) snprintf(text, TEXT_BYTES, "sub_limit: a request may make %u calls (subrequests)",
+        (void) snprintf(text, TEXT_BYTES,
+                        "sub_limit: a request may make %u calls (subrequests): make fewer, or "
+                        "raise limits.subrequests in skep.yaml",
                         caller->limits->subrequests);
     else if (is_over_budget(caller))
         (void) snprintf(
             text, TEXT_BYTES,
-            "sub_limit: all that is done for one request may make %u calls (subrequests)",
+            "sub_limit: all that is done for one request may make %u calls (subrequests): make "
+            "fewer, or raise limits.subrequests of the tenant that was asked first",
             caller->budget->subrequests);
     else if (is_over(caller, LIMIT_INDEX(calls), (uint64_t) caller->n_calls + 1))
-        (void) snprintf(text, TEXT_BYTES,
-                        "sub_limit: a request may have %u calls open at a time (calls)",
-                        caller->limits->calls);
+        (void) snprintf(
+            text, TEXT_BYTES,
+            "sub_limit: a request may have %u calls open at a time (calls): make fewer "
+            "at a time, read or cancel their bodies, or raise limits.calls in skep.yaml",
+            caller->limits->calls);
 }
 
 bool call_take_service(struct call *call)
@@ -195,7 +200,8 @@ static void fail_for_bytes(struct call *call)
     char text[TEXT_BYTES];
 
     (void) snprintf(text, sizeof text,
-                    "sub_limit: the bodies of a request's calls may have %u MiB (call_mib)",
+                    "sub_limit: the bodies of a request's calls may have %u MiB (call_mib): send "
+                    "and read less, or raise limits.call_mib in skep.yaml",
                     call->caller->limits->call_mib);
     call_fail(call, true, text);
 }

@@ -634,7 +634,7 @@ def test_subrequests_are_counted(start):
     skepd = start({"a": calling(MANY, "b", limits={"subrequests": 3}), "b": called(YES, "a")})
     made = json.loads(skepd.get("a", "/?count=5").body)
     assert made[:3] == [200] * 3
-    assert made[3:] == ["QuotaExceededError: sub_limit: a request may make 3 calls (subrequests)"] * 2
+    assert made[3:] == ["QuotaExceededError: sub_limit: a request may make 3 calls (subrequests): make fewer, or raise limits.subrequests in skep.yaml"] * 2
     incidents = skepd.admin("incidents")["incidents"]
     assert [(i["tenant"], i["cause"], i["stage"]) for i in incidents] == [("a", "subrequests", "refused")]
     assert json.loads(skepd.get("a", "/?count=3").body) == [200] * 3  # each request has its own count
@@ -706,7 +706,7 @@ def test_bytes_of_calls_are_bounded_both_ways(start):
     )
     assert json.loads(skepd.get("a").body) == [
         "QuotaExceededError",
-        "sub_limit: the bodies of a request's calls may have 1 MiB (call_mib)",
+        "sub_limit: the bodies of a request's calls may have 1 MiB (call_mib): send and read less, or raise limits.call_mib in skep.yaml",
     ]
     assert skepd.get("c").text.startswith("QuotaExceededError: sub_limit")
     skepd.wait_idle()

@@ -447,10 +447,10 @@ async function load(url) {
 
 @pytest.mark.parametrize(("what", "line", "column", "says_what"), [
     ("rule", 5, 13, "TypeError: fetch failed: https://nope.example/: "),
-    ("refused", 5, 13, "TypeError: fetch failed: http://127.0.0.1:"),
-    ("cut", 6, 23, "TypeError: fetch failed: http://127.0.0.1:"),
+    ("refused", 5, 13, "/: the server refused the connection: nothing listens at that port"),
+    ("cut", 6, 23, "/: the server closed the connection in the body of the answer"),
     ("slow", 5, 13, "TimeoutError: The operation was aborted due to timeout"),
-    ("limit", 5, 13, "QuotaExceededError: sub_limit: a request may make 1 calls (subrequests)"),
+    ("limit", 5, 13, "QuotaExceededError: sub_limit: a request may make 1 calls (subrequests): make fewer, or raise limits.subrequests in skep.yaml"),
 ])
 def test_the_log_has_the_place_of_a_failed_fetch(serve, what, line, column, says_what):
     def behave(connection):

@@ -25,7 +25,7 @@ export function atPlace(error) {
 }
 
 // Returns a promise for the tenant. start(take, fail) is called at once; take(convert): it is fulfilled with what convert returns, or rejected with what
-// that throws; fail(error): it is rejected. What it is rejected with has the place of the code that waits.
+// that throws; fail(error): it is rejected. The exception has the place of the code that waits.
 export async function waitFor(start) {
     let given;
     let wake;
