@@ -23,6 +23,9 @@ static const struct cli_option dev_options[] = {
     { .name = "port", .argument = "N", .help = "listen on 127.0.0.1:N (8080)" },
     { .name = "trace", .help = "print the frames of each request between skepd and its worker" },
     { .name = "jit", .argument = "on|baseline|off", .help = "which of V8's compilers to use (on)" },
+    { .name = "ca",
+      .argument = "FILE",
+      .help = "certificates, PEM, that fetch() trusts besides the system's" },
     { .name = NULL },
 };
 
@@ -135,7 +138,8 @@ static int block_signals(void)
     return fd < 0 ? -errno : fd;
 }
 
-static int serve(const char *given, unsigned port, enum jit_mode jit, bool is_traced)
+/* options: all but path and cordon. */
+static int serve(const char *given, struct service_options options)
 {
     struct dev dev = {
         .reload_ns = DEV_NEVER,
@@ -156,9 +160,8 @@ static int serve(const char *given, unsigned port, enum jit_mode jit, bool is_tr
         return CLI_FAILED;
     }
     dev.signal_fd = signal_fd;
-    struct service_options options = {
-        .path = dev.path, .cordon = cordon, .port = port, .jit = jit, .is_traced = is_traced
-    };
+    options.path = dev.path;
+    options.cordon = cordon;
     (void) signal(SIGPIPE, SIG_IGN);
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
     r = run_service(&dev, &options);
@@ -170,28 +173,35 @@ static int serve(const char *given, unsigned port, enum jit_mode jit, bool is_tr
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    const char *port = NULL, *jit_text = "on";
-    enum jit_mode jit;
-    bool is_traced = false;
-    struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2],
-                                    dev_options[3] };
+    const char *port = NULL, *jit_text = "on", *ca = NULL;
+    struct service_options service = { .is_traced = false };
+    _cleanup_free_ char *ca_path = NULL;
+    struct cli_option options[ARRAY_LEN(dev_options)];
     uint32_t port_number = PORT_DEFAULT;
     enum cli_exit status = CLI_DONE;
 
+    memcpy(options, dev_options, sizeof options);
     options[0].value = &port;
-    options[1].given = &is_traced;
+    options[1].given = &service.is_traced;
     options[2].value = &jit_text;
+    options[3].value = &ca;
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
     if (port && (!cli_parse_number(port, 65535, &port_number) || port_number == 0))
         return (int) cli_usage_error(cli, "\"%s\" is no port: expected 1 to 65535", port);
-    if (jit_parse(jit_text, &jit) < 0)
+    if (jit_parse(jit_text, &service.jit) < 0)
         return (int) cli_usage_error(cli, "--jit is \"on\", \"baseline\" or \"off\", not \"%s\"",
                                      jit_text);
     if (cli->json)
         return (int) cli_usage_error(cli, "there is no --json here");
-    return serve(argv[first], port_number, jit, is_traced);
+    if (ca && !(ca_path = realpath(ca, NULL))) {
+        output_error("dev", "--ca %s: %s", ca, strerrordesc_np(errno));
+        return CLI_FAILED;
+    }
+    service.port = port_number;
+    service.ca = ca_path;
+    return serve(argv[first], service);
 }
 
 const struct verb verb_dev = {
@@ -202,6 +212,7 @@ const struct verb verb_dev = {
         "Prints http://127.0.0.1:PORT/ when it serves, then the tenant's log and the errors in\n"
         "the tenant's files. Every host name leads to the tenant. Limits are the defaults, or\n"
         "those of its skep.yaml. --socket has no effect.\n\n"
+        "A secret NAME of its skep.yaml is the variable SKEP_SECRET_NAME of the environment.\n\n"
         "With --trace each frame of a request between skepd and its worker is a line: its\n"
         "number, the time since the request went to the worker, -> to the worker or <- from\n"
         "it, and what it is; of one request at most 100.\n",

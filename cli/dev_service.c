@@ -81,8 +81,14 @@ static int write_config(const struct service *service, const struct service_opti
     /* Servers of the machine on which a tenant is developed may be asked, if its allowed_hosts name them. */
     (void) fprintf(file,
                    "\nlog_level: %s\nlog_format: human\n"
-                   "egress: { addresses: [127.0.0.0/8, \"::1\"] }\ncordons:\n  - name: ",
+                   "egress:\n  addresses: [127.0.0.0/8, \"::1\"]\n",
                    options->is_traced ? "info" : "warning");
+    if (options->ca) {
+        (void) fputs("  ca: ", file);
+        write_quoted(file, options->ca);
+        (void) fputc('\n', file);
+    }
+    (void) fputs("cordons:\n  - name: ", file);
     write_quoted(file, options->cordon);
     (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", jit_name(options->jit));
     return fflush(file) != 0 ? -errno : 0;

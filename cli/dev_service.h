@@ -17,6 +17,7 @@ struct service_options {
     const char *cordon;
     unsigned port;
     enum jit_mode jit;
+    const char *ca; /* absolute path of certificates that fetch() trusts, too; NULL: none */
     bool is_traced; /* skepd logs the frames of each request */
 };
 

@@ -24,7 +24,8 @@ static bool is_own_header(const char *name)
                                        "via",     "keep-alive",        "date",           "origin" };
 
     if (strncasecmp(name, "proxy-", strlen("proxy-")) == 0 ||
-        strncasecmp(name, "sec-", strlen("sec-")) == 0)
+        strncasecmp(name, "sec-", strlen("sec-")) == 0 ||
+        strncasecmp(name, "skep-", strlen("skep-")) == 0)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         if (strcasecmp(own[i], name) == 0)

@@ -13,6 +13,7 @@ import pytest
 
 from dev_server import Dev
 from harness import BIN, free_port, script, wait_for
+from test_egress import Server, make_certificates, tls_context
 
 
 @pytest.fixture
@@ -378,3 +379,26 @@ def test_files_that_are_saved_together_are_reloaded_together(dev, folder, n_file
         wait_for(is_served, "what was saved", timeout=5)
     wait_for(lambda: served.output().count("reloaded") >= 3, "the reloads to be shown")
     assert "not reloaded" not in served.output()
+
+
+# ---- the way out
+
+
+def test_ca_is_trusted_by_fetch_and_is_a_file(dev, folder):
+    ca, pairs = make_certificates(folder, ["127.0.0.1"])
+    server = Server(tls_context(pairs["127.0.0.1"]))
+    path = folder / "worker.js"
+    path.write_text(script(f"return new Response((await fetch('https://127.0.0.1:{server.port}/')).status);"))
+    (folder / "skep.yaml").write_text("name: a\nmain: worker.js\nallowed_hosts: ['127.0.0.1:*']\n")
+    assert dev(folder, "--ca", ca).get().text == "200"
+    without = dev(folder)
+    assert without.get().status == 500
+    without.wait_output("the server's certificate is not valid: ")
+    server.shutdown()
+    run = subprocess.run([BIN / "skep", "dev", path, "--ca", folder / "none.pem"], capture_output=True, text=True, timeout=20, check=False)
+    assert run.returncode == 1 and "none.pem: No such file" in run.stderr
+
+
+def test_help_names_the_variables_of_secrets():
+    run = subprocess.run([BIN / "skep", "dev", "--help"], capture_output=True, text=True, timeout=20, check=True)
+    assert "SKEP_SECRET_NAME" in run.stdout

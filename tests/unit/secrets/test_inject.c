@@ -179,6 +179,7 @@ static void test_manifests_that_are_refused(void **state)
     refused("{ name: A, inject: { header: a } }", "missing key \"host\"");
     refused("{ name: A, inject: { host: a.example } }", "missing key \"header\"");
     refused("{ name: A, inject: { host: a.example, header: Host } }", "by skep alone");
+    refused("{ name: A, inject: { host: a.example, header: Skep-A } }", "by skep alone");
     refused("{ name: A, inject: { host: a.example, header: content-length } }", "by skep alone");
     refused("{ name: A, inject: { host: a.example, header: 'a b' } }", "not the name of a header");
     refused("{ name: A, inject: { host: a.example, header: a, format: Bearer } }", "{} once");

@@ -8,10 +8,10 @@ import { StringPrototypeIndexOf, StringPrototypeSlice } from "../primordials.js"
 
 // [names, what to do]
 const rows = [
-    ["XMLHttpRequest", "tenants have no network; they call each other by bindings: docs/bindings.md"],
+    ["XMLHttpRequest", "use fetch(), which asks the servers in allowed_hosts of skep.yaml"],
     ["WebSocket WebSocketPair EventSource WebSocketStream",
         "there is no WebSocket; stream a Response (server-sent events), or let the client poll"],
-    ["connect Socket", "there are no sockets; tenants call each other by bindings: docs/bindings.md"],
+    ["connect Socket", "there are no sockets; fetch() asks servers, and tenants call each other by bindings: docs/bindings.md"],
     ["caches CacheStorage Cache",
         "there is no cache; set Cache-Control for one in front, or keep values in a variable of the module"],
     ["localStorage sessionStorage indexedDB",
