@@ -312,6 +312,7 @@ def test_a_client_that_leaves_ends_the_fetches(serve):
 # ---- codings
 
 ZSTD_HELLO = b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello"
+BROTLI_MANY = bytes.fromhex("5bffff8f5f222c1e0b0472ef1f00")  # 1 MiB of "a": all of it is read long before the output ends
 BROTLI_HELLO = b"\x0b\x02\x80hello\x03"
 
 
@@ -326,6 +327,7 @@ def test_encoded_bodies_are_decoded(serve, upstream):
         "gzip": ("gzip", hello, "hello"), "x-gzip": ("X-Gzip", hello, "hello"), "members": ("gzip", hello * 3, "hello" * 3),
         "trailing": ("gzip", hello + b"rest", "hello"), "deflate": ("deflate", zlib.compress(b"hello"), "hello"),
         "raw": ("deflate", raw_deflate(b"hello"), "hello"), "br": ("br", BROTLI_HELLO, "hello"), "zstd": ("zstd", ZSTD_HELLO, "hello"),
+        "many": ("br", BROTLI_MANY, "a" * (1 << 20)), "many-twice": ("br, gzip", gzip.compress(BROTLI_MANY), "a" * (1 << 20)),
         "twice": ("gzip, gzip", gzip.compress(hello), "hello"), "mixed": ("br, gzip", gzip.compress(BROTLI_HELLO), "hello"),
         "unknown": ("sdch", b"hello", "hello"), "empty": ("gzip", b"", ""),
         "none": ("gzip", b"hello", "TypeError: fetch failed: {}: the body is not encoded as its Content-Encoding says"),

@@ -22,6 +22,7 @@ const VALUE_MAX = 256; // units of a Content-Encoding that is looked at
 
 // enum compress_state
 const NEEDS_INPUT = 0;
+const HAS_MORE = 1;
 const ENDED = 2;
 
 let natives;
@@ -83,6 +84,7 @@ class Stage {
     #format;
     #native; // the decoder, in the middle of the data
     #hasEnded = false; // there was an end of the data
+    #hasMore = false; // the decoder has output that needs no more input
     #url;
     #from = 0;
     bytes; // input that is not yet taken
@@ -112,7 +114,7 @@ class Stage {
     step() {
         while (this.bytes !== undefined) {
             const byte = this.bytes[this.#from];
-            if (byte === undefined) {
+            if (byte === undefined && !this.#hasMore) {
                 this.bytes = undefined;
                 break;
             }
@@ -128,6 +130,7 @@ class Stage {
                 throw failed(this.#url, "the body is not encoded as its Content-Encoding says");
             }
             this.#from += result[1];
+            this.#hasMore = result[0] === HAS_MORE;
             if (result[0] === ENDED) {
                 this.free();
                 this.#hasEnded = true;
