@@ -169,3 +169,16 @@ test("a body is read once, in any form, and what others have of it stays theirs"
         return [all.join(), await blob.text(), new TextDecoder().decode(given)];`),
     [['"x"', "x", 'buffer "x"', 'bytes "x"', 'blob "x"'].flatMap((shown) => [shown, shown, shown, shown]).join(), '"x"', '"x"']);
 });
+
+test("content-type headers are one list, and the charset of the first of an essence counts for those behind it", () => {
+    const typeOf = (...values) => `await (async () => { const headers = new Headers(); for (const v of ${JSON.stringify(values)}) headers.append("content-type", v);
+        return (await new Response("", { headers }).blob()).type; })()`;
+    const rows = [
+        [["text/plain;charset=gbk", "text/plain"], "text/plain;charset=gbk"], [["text/plain;charset=gbk", "text/html"], "text/html"],
+        [["text/html;charset=gbk", "text/plain", "text/html"], "text/html"], [["text/html;charset=gbk", "*/*", "x", "text/html;a=b"], "text/html;a=b;charset=gbk"],
+        [["text/plain;charset=gbk", "text/plain;charset=utf-8", "text/plain"], "text/plain;charset=gbk"],
+        [['text/html;x="', "text/plain"], 'text/html;x=", text/plain"'], [['text/html;" \\" ', "text/plain", '";charset=GBK'], "text/html;charset=GBK"],
+        [["text/html, text/plain"], "text/plain"], [["", "text/html", ""], "text/html"], [["x", ""], ""],
+    ];
+    assert.deepEqual(evaluate(`return [${rows.map(([values]) => typeOf(...values)).join(",\n")}];`), rows.map(([, type]) => type));
+});

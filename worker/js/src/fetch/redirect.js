@@ -3,7 +3,7 @@
 // The rules of redirects (Fetch standard, "HTTP-redirect fetch"). Pure functions.
 import { urlParse } from "../native.js";
 import {
-    NumberPrototypeToString, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, newList,
+    NumberPrototypeToString, StringPrototypeCharCodeAt, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeToUpperCase, newList,
 } from "../primordials.js";
 import { listAppend } from "../headers.js";
 import { cutAt, hasCredentials } from "../url.js";
@@ -16,7 +16,7 @@ function toAsciiText(value) {
     let text = "";
     for (let i = 0; i < value.length; i++) {
         const code = StringPrototypeCharCodeAt(value, i);
-        text += code < 0x80 ? value[i] : `%${NumberPrototypeToString(code, 16)}`;
+        text += code < 0x80 ? value[i] : `%${StringPrototypeToUpperCase(NumberPrototypeToString(code, 16))}`;
     }
     return text;
 }

@@ -2,10 +2,10 @@
 //
 // MIME types (MIME Sniffing standard): parse, serialise, and what the content-type headers say.
 import {
-    Map, MapPrototypeForEach, MapPrototypeHas, MapPrototypeSet, StringPrototypeIndexOf,
+    Map, MapPrototypeForEach, MapPrototypeGet, MapPrototypeHas, MapPrototypeSet, StringPrototypeIndexOf,
     StringPrototypeSlice, StringPrototypeToLowerCase, StringPrototypeCharCodeAt,
 } from "../primordials.js";
-import { isToken } from "../headers.js";
+import { isToken, listGet } from "../headers.js";
 
 const isSpace = (code) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 
@@ -122,21 +122,25 @@ export function serializeMime(mime) {
     return text;
 }
 
-// Fetch's "extract a MIME type" for a flat header list: the last valid content-type counts.
+// Fetch's "extract a MIME type" for a flat header list: the last valid content-type counts. One without a charset has
+// that of the first of those in a row before it that have the same essence. Null: there is none.
 export function mimeOfList(list) {
+    const text = listGet(list, "content-type");
     let found = null;
-    for (let i = 0; i < list.length; i += 2) {
-        if (list[i] !== "content-type") {
-            continue;
-        }
-        for (let at = 0; at <= list[i + 1].length;) {
-            const end = endOfItem(list[i + 1], at);
-            const mime = parseMime(StringPrototypeSlice(list[i + 1], at, end));
-            if (mime !== null && mime.essence !== "*/*") {
-                found = mime;
+    let charset;
+    for (let at = 0; text !== null && at <= text.length;) {
+        const end = endOfItem(text, at);
+        const mime = parseMime(StringPrototypeSlice(text, at, end));
+        if (mime !== null && mime.essence !== "*/*") {
+            const own = MapPrototypeGet(mime.parameters, "charset");
+            if (found === null || found.essence !== mime.essence) {
+                charset = own;
+            } else if (own === undefined && charset !== undefined) {
+                MapPrototypeSet(mime.parameters, "charset", charset);
             }
-            at = end + 1;
+            found = mime;
         }
+        at = end + 1;
     }
     return found;
 }
