@@ -48,3 +48,19 @@ test("sums are those of the files", () => {
     assert.deepEqual(rows.url, { files: 2, whole: 1, known: 5, passed: 4 });
     assert.deepEqual(rows["all of ECMA-429"], rows.url);
 });
+
+test("files that need WPT's own server have rows of their own, and are in no other sum", () => {
+    const file = "fetch/api/basic/a.any.js";
+    assert.deepEqual(observe({ ...result({ one: "PASS" }), test: file, needsServer: true }), { known: 1, server: true });
+    const rows = totals({ [file]: { known: 3, failed: 1, server: true }, "fetch/api/basic/b.any.js": { known: 2 } });
+    const served = { files: 1, whole: 0, known: 3, passed: 2 };
+    assert.deepEqual(rows["fetch/api/basic: by WPT's server"], served);
+    assert.deepEqual(rows["all by WPT's server"], served);
+    assert.deepEqual(rows["all of ECMA-429"], { files: 1, whole: 1, known: 2, passed: 2 });
+});
+
+test("subtests that need a page do not count in files that WPT's server is for", () => {
+    const file = "fetch/h1-parsing/a.window.js";
+    assert.deepEqual(observe({ ...result({ "Expect network error for image with 0x00 in a header": "FAIL", "<iframe>: a": "FAIL", one: "PASS" }),
+        test: file }), { known: 1 });
+});

@@ -30,7 +30,7 @@ function contentOf([, isBase64, text]) {
     return isBase64 ? Uint8Array.from(atob(text), (char) => char.charCodeAt(0)) : text;
 }
 
-// Relative URLs are those of files of WPT; all others go to the real fetch.
+// Relative URLs are those of files of WPT, which are here unless its server is there; all others go to the real fetch.
 function makeFetch() {
     const { fetch: real, URL } = globalThis;
     return function fetch(input, init) {
@@ -38,7 +38,7 @@ function makeFetch() {
             return real.apply(globalThis, arguments);
         }
         const url = toAbsolute(String(input));
-        if (url.startsWith(`${origin}/`)) {
+        if (resources !== undefined && url.startsWith(`${origin}/`)) {
             const file = url.slice(origin.length).replace(/[?#].*$/, "");
             const resource = resources[file];
             if (resource !== undefined) {

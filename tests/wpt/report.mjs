@@ -17,7 +17,8 @@ function summarize({ test, tests }) {
     return { known, failed: [...known].filter((name) => !passed.has(name)).sort() };
 }
 
-// Returns {known, failed, harness} as expected.json has it, for one file. failed: names, or a number
+// Returns {known, failed, harness, server} as expected.json has it, for one file. failed: names, or a number. server: true for a file that
+// cannot run without WPT's own server
 export function observe(result) {
     const { known, failed } = summarize(result);
     const seen = { known: known.size };
@@ -26,6 +27,9 @@ export function observe(result) {
     }
     if (result.harness[0] !== "OK") {
         seen.harness = result.harness[0];
+    }
+    if (result.needsServer) {
+        seen.server = true;
     }
     return seen;
 }
@@ -58,7 +62,7 @@ export function regressions(id, expected, result) {
 
 const failures = ({ failed = [] }) => (typeof failed === "number" ? failed : failed.length);
 
-// Returns {row: {files, whole, known, passed}} of {id: expectation}, and the sums as "core", "core, rest", "interfaces", "beyond".
+// Returns {row: {files, whole, known, passed}} of {id: expectation}, and the sums as rows "all …".
 export function totals(files) {
     const rows = {};
     const add = (row, { known }, failed) => {
@@ -72,7 +76,11 @@ export function totals(files) {
         const test = id.replace(/\?.*$/, "");
         const tier = tierOf(test);
         const failed = failures(file);
-        add(rowOf(test), file, failed);
+        add(rowOf(test, file.server === true), file, failed);
+        if (file.server === true) {
+            add("all by WPT's server", file, failed);
+            continue; // the peers were measured without it
+        }
         add({ core: "all of ECMA-429", idl: "all interfaces", extra: "all beyond ECMA-429" }[tier], file, failed);
         if (tier === "core" && !/^(WebCryptoAPI|encoding)\//.test(test)) {
             add("all of ECMA-429 without Web Crypto and encoding", file, failed);

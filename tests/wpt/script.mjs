@@ -9,7 +9,9 @@ import { fileURLToPath } from "node:url";
 import { parseMeta, read, resolveReference } from "./tests.mjs";
 
 const inside = fs.readFileSync(fileURLToPath(new URL("inside.js", import.meta.url)), "utf8");
-const ORIGIN = "http://web-platform.test:8000"; // a text only: nothing is resolved or connected to
+const HOST = "web-platform.test"; // these are names of WPT's server
+const OTHER_HOST = "not-web-platform.test";
+const ORIGIN = `http://${HOST}:8000`; // without that server a text only: nothing is resolved or connected to
 const TEXT = /\.(json|vtt|txt|idl|js|mjs|html|css|xml|md)$/;
 const TYPES = {
     html: "text/html", idl: "text/plain", js: "text/javascript", json: "application/json", txt: "text/plain",
@@ -117,22 +119,46 @@ const evaluate = (text) => text in expressions ? expressions[text]() : (0, eval)
 
 const toLiteral = (value) => JSON.stringify(value).replace(/\u2028/g, "\\u2028").replace(/\u2029/g, "\\u2029");
 
-// run: one of listRuns. timeoutMs: time after which what is not there counts as failed
-export function makeScript(root, { test, variant, id }, timeoutMs) {
-    const source = read(root, test);
+// Fills in the templates of a file with ".sub" in its name, as the server of WPT does. ports: of that server, {http: [2], https: [2]}
+function substitute(source, file, ports, location) {
+    if (!/\.sub\./.test(file)) {
+        return source;
+    }
+    const domain = (name, host) => (name === "" ? host : `${name}.${host}`);
+    return source.replace(/\{\{([^{}]+)\}\}/g, (whole, expression) => {
+        const [name, ...keys] = expression.split(/[[\]]+/);
+        const values = {
+            host: () => HOST, domains: ([sub = ""]) => domain(sub, HOST),
+            hosts: ([host = "", sub = ""]) => domain(sub, host === "alt" ? OTHER_HOST : HOST),
+            ports: ([scheme, at]) => ports[scheme]?.[at] ?? "",
+            location: ([part]) => ({ server: location.origin, host: location.host, hostname: location.hostname,
+                port: location.port, scheme: location.protocol.slice(0, -1) })[part],
+        };
+        return values[name] === undefined ? whole : String(values[name](expression.includes("[[]]") ? [""] : keys.filter(
+            (key, i) => i < keys.length - 1 || key !== "")));
+    });
+}
+
+// run: one of listRuns. timeoutMs: time after which what is not there counts as failed. ports: of WPT's own server, for a file
+// that runs against it; otherwise undefined
+export function makeScript(root, { test, variant, id }, timeoutMs, ports) {
+    const scheme = /\.https\./.test(test) ? "https" : "http";
+    const origin = ports === undefined ? ORIGIN : `${scheme}://${HOST}:${ports[scheme][0]}`;
+    const readPart = (file) => (ports === undefined ? read(root, file) : substitute(read(root, file), file, ports, new URL(origin)));
+    const source = readPart(test);
     const meta = parseMeta(source);
     const scripts = meta.scripts.map((reference) => {
         const file = resolveReference(test, reference);
-        return { file, source: read(root, file) };
+        return { file, source: readPart(file) };
     });
     const expressions = compileExpressions(source, scripts);
     const own = [...scripts.filter(({ file }) => !isFramework(file)).map((script) => script.source), source];
     // A module may have no variable called "arguments".
     const body = /eval or arguments/.test(errorOf(source)) ? source.replace(/\barguments\b/g, "arguments_") : source;
     const names = undeclaredNames(own, `${scripts.map((script) => script.source).join("\n;")}\n;${body}`);
-    const base = `${ORIGIN}/${test.replace(/\.(any|window)\.js$/, ".$1.worker.html")}${variant}`;
-    return `const id = ${toLiteral(id)}, base = ${toLiteral(base)}, origin = ${toLiteral(ORIGIN)}, timeoutMs = ${timeoutMs};
-const resources = ${toLiteral(findResources(root, test, own))};
+    const base = `${origin}/${test.replace(/\.(any|window)\.js$/, ".$1.worker.html")}${variant}`;
+    return `const id = ${toLiteral(id)}, base = ${toLiteral(base)}, origin = ${toLiteral(origin)}, timeoutMs = ${timeoutMs};
+const resources = ${ports === undefined ? toLiteral(findResources(root, test, own)) : "undefined"};
 ${inside}
 function main(fetch, Request, location, hook) {
 ${names.length > 0 ? `var ${names.join(", ")};` : ""}

@@ -8,9 +8,16 @@ import path from "node:path";
 // Directories that a copy needs, besides resources/, common/ and interfaces/.
 export const DIRECTORIES = [
     "FileAPI", "WebCryptoAPI", "compression", "console", "dom/abort", "dom/events", "dom/idlharness", "encoding",
-    "fetch/api", "fetch/content-type", "fetch/data-urls", "hr-time", "html/infrastructure", "html/webappapis", "mimesniff",
+    "fetch/api", "fetch/content-encoding", "fetch/content-length", "fetch/content-type", "fetch/data-urls", "fetch/h1-parsing",
+    "fetch/origin", "fetch/range", "fetch/redirects", "fetch/security", "hr-time", "html/infrastructure", "html/webappapis", "mimesniff",
     "performance-timeline", "streams", "url", "urlpattern", "user-timing", "wasm", "webidl", "webmessaging", "xhr/formdata",
 ];
+
+// Those whose files run against WPT's own server, where the copy has it (tools/).
+const SERVED = /^fetch\/(api|content-encoding|content-length|content-type|h1-parsing|origin|range|redirects|security)\//;
+
+export const hasServer = (root) => fs.existsSync(path.join(root, "tools/wptserve/wptserve/server.py"));
+export const isServed = (test) => SERVED.test(test);
 
 export const read = (root, file) => fs.readFileSync(path.join(root, file), "utf8");
 
@@ -66,12 +73,12 @@ export function resolveReference(test, reference) {
         path.posix.normalize(path.posix.join(path.posix.dirname(test), reference));
 }
 
-// Returns what is run: each file once, or once for each of its variants.
+// Returns what is run: each file once, or once for each of its variants. needsServer: it cannot run without WPT's own server
 export function listRuns(root, prefixes) {
     return listTests(root, prefixes).filter((test) => whySkipped(root, test) === null).flatMap((test) => {
         const { variants, isLong } = parseMeta(read(root, test));
         return (variants.length > 0 ? variants : [""]).map((variant) =>
-            ({ test, variant, isLong, id: test + variant }));
+            ({ test, variant, isLong, id: test + variant, needsServer: whySkipped(root, test, false) !== null }));
     });
 }
 
@@ -97,18 +104,24 @@ const INTERFACES = new Set(`AbortController AbortSignal Event EventTarget Custom
     Crypto CryptoKey SubtleCrypto Performance Global Instance Memory Module Table Tag Exception console
     WebAssembly`.split(/\s+/));
 
+// Subtests of fetch/ that need a page or XMLHttpRequest, in files of which others need neither.
+const OF_PAGES = /^(<iframe>|XMLHttpRequest )|network error for (script|frame navigation|image) /;
+
 // True if a subtest of that name counts.
 export function doesCount(test, name) {
     if (tierOf(test) !== "idl") {
-        return true;
+        return !(isServed(test) && OF_PAGES.test(name));
     }
     const found = /^(\w+) (interface|namespace)\b/.exec(name);
     return found !== null && INTERFACES.has(found[1]);
 }
 
-// Returns the row of the table.
-export function rowOf(test) {
+// Returns the row of the table. needsServer: as in listRuns
+export function rowOf(test, needsServer) {
     const parts = test.split("/");
+    if (needsServer) {
+        return `${parts.slice(0, Math.min(parts[1] === "api" ? 3 : 2, parts.length - 1)).join("/")}: by WPT's server`;
+    }
     const depth = parts[0] === "fetch" ? 3 : ["dom", "xhr"].includes(parts[0]) ? 2 : 1;
     const row = parts.slice(0, Math.min(depth, parts.length - 1)).join("/")
         .replace(/^fetch\/api\/(abort|basic|body)$/, "fetch/api/abort, basic, body");
@@ -116,15 +129,17 @@ export function rowOf(test) {
     return tier === "core" ? row : tier === "idl" ? `${parts[0]}: interfaces` : `${row}: beyond ECMA-429`;
 }
 
+// Files for windows of which all or many subtests need none, but WPT's own server.
+const SERVED_WINDOW = /^fetch\/(content-length|h1-parsing)\/|^fetch\/content-type\/(response|multipart)\.window/;
 const WINDOW_OK = /^compression\/(de)?compression-with-detach|^url\/IdnaTestV2/;
 // Files of which the rules below would drop all, though few of their subtests need a server or a page.
 const FORCED = new Set(["FileAPI/file/File-constructor.any.js", "fetch/api/response/response-clone.any.js",
     "fetch/api/response/response-cancel-stream.any.js",
     "html/webappapis/system-state-and-capabilities/the-navigator-object/navigator.any.js"]);
 const NAMED = {
+    "fetch/api/basic/mediasource.window.js": "needs MediaSource",
     "WebCryptoAPI/historical.any.js": "asserts absence in insecure contexts (http:)",
     "fetch/api/abort/cache.https.any.js": "needs the Cache API (not in ECMA-429)",
-    "fetch/api/basic/request-private-network-headers.tentative.any.js": "needs wptserve",
     "html/infrastructure/safe-passing-of-structured-data/shared-array-buffers/no-coop-coep.https.any.js":
         "browser's isolation of origins",
     "html/infrastructure/safe-passing-of-structured-data/shared-array-buffers/serialization-via-notifications-api.any.js":
@@ -136,23 +151,43 @@ const NAMED = {
     "webmessaging/message-channels/user-activation.tentative.any.js": "needs user activation",
 };
 
+// Files about what a browser's fetch() has, and that of a server has not, each with what that is.
+const OF_BROWSERS = [
+    [/^fetch\/api\/cors\//, "CORS: a server has no origin"],
+    [/^fetch\/(origin\/|api\/redirect\/redirect-(origin|back-to-original-origin))/, "Origin headers: a server has no origin"],
+    [/^fetch\/api\/basic\/mode-(no-cors|same-origin)\b/, "modes: a server has no origin"],
+    [/^fetch\/api\/(basic\/(request-)?referrer|redirect\/redirect-referrer)/, "referrers: a server has no page that refers"],
+    [/^fetch\/api\/(request\/request-cache-|basic\/conditional-get)/, "an HTTP cache: a server has none of its own"],
+    [/^fetch\/api\/(basic\/|request\/request-|redirect\/redirect-)keepalive/, "keepalive: there is no page that could end before its fetch"],
+    [/^fetch\/api\/credentials\/cookies\b/, "cookies: a server has no store of them"],
+    [/^fetch\/api\/basic\/(request-forbidden-headers|request-private-network-headers)/, "forbidden headers: a server sets them"],
+    [/^fetch\/api\/basic\/gc\b/, "needs gc()"],
+];
+
 // Returns why a file cannot run without a page, WPT's own server, gc() or threads; null if it can.
-export function whySkipped(root, test) {
+// serves: whether there is WPT's own server
+export function whySkipped(root, test, serves = hasServer(root)) {
+    const withServer = serves && isServed(test);
     const source = read(root, test);
     const { scripts, global } = parseMeta(source);
     const name = path.posix.basename(test);
     const code = source.replace(/^\s*\/\/.*$/gm, "");
     const uses = (pattern) => scripts.some((script) => pattern.test(script));
     const only = (pattern) => global !== null && global.every((scope) => pattern.test(scope));
-    const isWindow = name.endsWith(".window.js") && !WINDOW_OK.test(test);
+    const isWindow = name.endsWith(".window.js") && !WINDOW_OK.test(test) && !(withServer && SERVED_WINDOW.test(test));
 
     if (FORCED.has(test)) {
         return null;
+    }
+    const ofBrowsers = OF_BROWSERS.find(([pattern]) => pattern.test(test));
+    if (ofBrowsers !== undefined) {
+        return ofBrowsers[1];
     }
     if (NAMED[test] !== undefined) {
         return NAMED[test];
     }
     const missing = () => scripts.map((script) => resolveReference(test, script))
+        .concat(/^fetch\/api\/basic\//.test(test) && code.includes("xhr/resources/") ? ["xhr/resources"] : [])
         .filter((file) => !fs.existsSync(path.join(root, file)));
     const rules = [
         [/agent-formalism/.test(test), "browser's clusters of agents"],
@@ -162,13 +197,14 @@ export function whySkipped(root, test) {
         [only(/^(shadowrealm|serviceworker|sharedworker)/), "for service workers and shared workers only"],
         [isWindow, "for windows only"],
         [/\.h2\./.test(name), "needs HTTP/2 of WPT's server"],
-        [/\.sub\./.test(name) || uses(/\.sub\.js/), "needs hosts of WPT's server (.sub)"],
-        [/\.(py|asis)\b/.test(code), "needs a handler of WPT's server (.py, .asis)"],
-        [/^fetch\/api\/(cors|credentials|redirect|policies|crashtests)\//.test(test), "CORS and redirects need WPT's server"],
-        [/XMLHttpRequest/.test(code) || uses(/decoding-helpers/), "needs XMLHttpRequest (not in ECMA-429)"],
+        [!withServer && (/\.sub\./.test(name) || uses(/\.sub\.js/)), "needs hosts of WPT's server (.sub)"],
+        [!withServer && /\.(py|asis)\b/.test(code), "needs a handler of WPT's server (.py, .asis)"],
+        [!withServer && (isServed(test) && !/^fetch\/(api\/(?!credentials|redirect|crashtests)|content-type\/)/.test(test)),
+            "needs WPT's server"],
+        [!withServer && /XMLHttpRequest/.test(code) || uses(/decoding-helpers/), "needs XMLHttpRequest (not in ECMA-429)"],
         [/new (Shared)?Worker\(|createWorker|serviceWorker\.register/.test(code), "needs Web Workers (not in ECMA-429)"],
         [/\b(document\.(createElement|body|getElement|querySelector)|window\.open\(|with_iframe)/.test(code) &&
-            !/isWindow\(\)|typeof document|['"]document['"] in/.test(code), "needs a page"],
+            !(withServer && SERVED_WINDOW.test(test)) && !/isWindow\(\)|typeof document|['"]document['"] in/.test(code), "needs a page"],
         [uses(/\/gc\.js/), "needs gc()"],
     ];
     const rule = rules.find(([applies]) => applies);
