@@ -139,6 +139,21 @@ int answer_settle_length(struct answer_head *head)
     return 0;
 }
 
+bool answer_has_body(const struct answer_head *head)
+{
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < head->n_texts; i += 2) {
+        const struct head_text name = { head->texts + at, head->sizes[i] };
+        const struct head_text value = { name.data + name.size, head->sizes[i + 1] };
+        if (target_text_is(name, "transfer-encoding") ||
+            (target_text_is(name, "content-length") && !target_text_is(value, "0")))
+            return true;
+        at += name.size + value.size;
+    }
+    return false;
+}
+
 int answer_pack(const struct answer_head *head, uint8_t **ret_packed, size_t *ret_size)
 {
     const size_t table = head_table_bytes(head->n_texts);

@@ -518,6 +518,16 @@ static uint32_t version_of(CURL *easy)
     return version == CURL_HTTP_VERSION_1_0 ? 10 : version == CURL_HTTP_VERSION_1_1 ? 11 : 20;
 }
 
+/*
+ * Closes the connection of an answer 204 that says it has a body, after the fetch. libcurl reads none, as it should; what
+ * such a server sends nevertheless would be the beginning of the answer to the tenant's next request.
+ */
+static void forbid_reuse(struct fetch *fetch, long status)
+{
+    if (status == 204 && answer_has_body(&fetch->head) && version_of(fetch->easy) < 20)
+        (void) curl_easy_setopt(fetch->easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 /* Notes the empty line: the head of a provisional answer is passed over. -EBADMSG: the server goes over to another protocol, for which
  * nobody has asked, and which libcurl would give out as a body. */
 static int end_head(struct fetch *fetch)
@@ -539,6 +549,7 @@ static int end_head(struct fetch *fetch)
     r = answer_pack(&fetch->head, &packed, &size);
     if (r < 0)
         return r;
+    forbid_reuse(fetch, status);
     fetch->is_head_sent = true;
     fetch->head_ns = now_ns();
     fetch->phase = FETCH_BODY;

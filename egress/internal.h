@@ -106,6 +106,8 @@ int answer_count(struct answer_head *head, size_t bytes);
 int answer_check_coding(const char *line, size_t size);
 /* Leaves one Content-Length, or none beside a Transfer-Encoding (RFC 9112, 6.3). 0; -EPROTO: one is no number, or two differ. */
 int answer_settle_length(struct answer_head *head);
+/* Returns whether the head says that a body follows. After answer_settle_length. */
+bool answer_has_body(const struct answer_head *head);
 /* Packs all headers. The caller frees *ret_packed. 0 or -ENOMEM. */
 int answer_pack(const struct answer_head *head, uint8_t **ret_packed, size_t *ret_size);
 void answer_done(struct answer_head *head);

@@ -371,6 +371,19 @@ def test_a_tenant_uses_its_connections_again_and_shares_none(egress, server):
     assert client(2) == (other, 0)
 
 
+@pytest.mark.parametrize("length, connects", [(b"", 0), (b"Content-Length: 0\r\n", 0), (b"Content-Length: 2\r\n", 1)])
+def test_the_connection_of_a_204_with_a_body_is_not_used_again(egress, length, connects):
+    def behave(connection):
+        while read_head(connection):
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n" + length + b"\r\n")
+
+    with raw_server(behave) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert egress.fetch(url).done["connects"] == 1
+        fetch = egress.fetch(url)
+        assert (fetch.failure, fetch.head["status"], fetch.done["connects"]) == ("NONE", 204, connects)
+
+
 def test_a_connection_that_was_closed_meanwhile_costs_nothing(egress):
     seen = []
 
