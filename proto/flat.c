@@ -123,6 +123,21 @@ size_t flat_size(const ProtobufCMessage *message, size_t skipped)
     return size;
 }
 
+uint32_t flat_ends_with(const ProtobufCMessage *message, size_t offset)
+{
+    const ProtobufCMessageDescriptor *type = message->descriptor;
+
+    for (unsigned i = type->n_fields; i-- > 0;) {
+        const ProtobufCFieldDescriptor *field = &type->fields[i];
+        bool is_bytes = field->type == PROTOBUF_C_TYPE_BYTES;
+        if (field->offset == offset)
+            return is_bytes && get_bytes(message, field).len > 0 ? field->id : 0;
+        if (is_bytes ? get_bytes(message, field).len > 0 : get_number(message, field) > 0)
+            return 0;
+    }
+    return 0;
+}
+
 uint8_t *flat_pack(const ProtobufCMessage *message, size_t skipped, uint8_t *to)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;

@@ -18,6 +18,9 @@ bool flat_is(const ProtobufCMessageDescriptor *type);
  * as empty; 0: none. */
 size_t flat_size(const ProtobufCMessage *message, size_t skipped);
 
+/* Returns the number of the field at that offset if the flat message, packed, ends with its bytes; else 0. */
+uint32_t flat_ends_with(const ProtobufCMessage *message, size_t offset);
+
 /* Packs the flat message to memory that holds flat_size. Returns the end of the written bytes. */
 uint8_t *flat_pack(const ProtobufCMessage *message, size_t skipped, uint8_t *to);
 

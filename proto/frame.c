@@ -167,7 +167,8 @@ static const ProtobufCFieldDescriptor *find_member(const ProtobufCMessageDescrip
     if (!flat_read_varint(at, end, &tag) || (tag & 7) != WIRE_TYPE_BYTES || tag > UINT32_MAX ||
         !flat_read_varint(at, end, &size) || size != (size_t) (end - *at))
         return NULL;
-    uint64_t i = (tag >> 3) - 1; /* the fields of an envelope are numbered 1, 2, 3 … */
+    /* The fields of an envelope are numbered one after the other. */
+    uint64_t i = (tag >> 3) - type->fields[0].id;
     return i < type->n_fields && type->fields[i].id == tag >> 3 ? &type->fields[i] : NULL;
 }
 
@@ -201,6 +202,22 @@ static ProtobufCMessage *unpack_envelope(const ProtobufCMessageDescriptor *type,
     return protobuf_c_message_unpack(type, &arena->allocator, size, data);
 }
 
+/* Reads a flat message where it lies, and others as frame_unpack does. */
+static ProtobufCMessage *unpack_inside(const ProtobufCMessageDescriptor *type, const uint8_t *data,
+                                       size_t size, struct arena *arena)
+{
+    const uint8_t *at = data;
+    const ProtobufCFieldDescriptor *member = find_member(type, &at, data + size);
+    ProtobufCMessage *envelope = NULL;
+
+    if (member && member->type == PROTOBUF_C_TYPE_MESSAGE && flat_is(member->descriptor))
+        envelope = unpack_flat(type, member, at, (size_t) (data + size - at), arena);
+    if (envelope)
+        return envelope;
+    arena_reset(arena);
+    return protobuf_c_message_unpack(type, &arena->allocator, size, data);
+}
+
 ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
                                     const struct frame_tails *tails, const uint8_t *frame,
                                     size_t size, struct arena *arena)
@@ -210,6 +227,8 @@ ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
     uint32_t number;
 
     arena_reset(arena);
+    if (tails->is_inside)
+        return has_tail(frame) ? NULL : unpack_inside(type, frame + head, size - head, arena);
     if (head > FRAME_HEADER_BYTES) {
         tail = size >= head ? read_u32(frame + FRAME_HEADER_BYTES) : 0;
         if (tail == 0 || tail > size - head)
@@ -246,13 +265,13 @@ void frame_pack(const ProtobufCMessage *message, uint8_t *buffer, size_t size)
     (void) protobuf_c_message_pack(message, buffer + FRAME_HEADER_BYTES);
 }
 
-/* The envelope around a flat message is its tag and its size. */
+/* The envelope around a flat message is its tag and its size. Without the tail. */
 static size_t packed_bytes(const struct frame_cut *cut)
 {
     if (!cut->flat)
         return protobuf_c_message_get_packed_size(cut->envelope);
     return flat_varint_size(member_tag(cut->number)) + flat_varint_size(cut->flat_bytes) +
-           cut->flat_bytes;
+           cut->flat_bytes - (cut->inside > 0 ? cut->tail.len : 0);
 }
 
 static void pack_envelope(const struct frame_cut *cut, uint8_t *to)
@@ -263,7 +282,11 @@ static void pack_envelope(const struct frame_cut *cut, uint8_t *to)
     }
     to = flat_put_varint(to, member_tag(cut->number));
     to = flat_put_varint(to, cut->flat_bytes);
-    (void) flat_pack(cut->flat, cut->skipped, to);
+    to = flat_pack(cut->flat, cut->skipped, to);
+    if (cut->inside > 0) {
+        to = flat_put_varint(to, member_tag(cut->inside));
+        (void) flat_put_varint(to, cut->tail.len);
+    }
 }
 
 void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
@@ -276,7 +299,9 @@ void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
     bool is_flat = inner && flat_is(inner->descriptor);
 
     *cut = (struct frame_cut){ .envelope = envelope, .number = number };
-    if (field && field->len > 0) {
+    if (field && is_flat && tails->is_inside)
+        cut->inside = flat_ends_with(inner, (size_t) ((const char *) field - (const char *) inner));
+    if (field && field->len > 0 && (cut->inside > 0 || !tails->is_inside)) {
         assert(is_flat);
         cut->tail = *field;
         cut->skipped = (size_t) ((const char *) field - (const char *) inner);
@@ -284,11 +309,15 @@ void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
     if (is_flat) {
         cut->flat = inner;
         cut->flat_bytes = flat_size(inner, cut->skipped);
+        if (cut->inside > 0)
+            cut->flat_bytes += flat_varint_size(member_tag(cut->inside)) +
+                               flat_varint_size(cut->tail.len) + cut->tail.len;
     }
     size_t most = FRAME_MAX_BYTES, around = FRAME_HEADER_BYTES, packed = packed_bytes(cut);
     if (cut->tail.len > 0) {
-        around += FRAME_TAIL_BYTES;
-        most -= FRAME_TAIL_BYTES;
+        size_t size = cut->inside > 0 ? 0 : FRAME_TAIL_BYTES;
+        around += size;
+        most -= size;
         most -= cut->tail.len < most ? cut->tail.len : most;
     }
     cut->head_bytes = packed == 0 || packed > most ? 0 : around + packed;
@@ -298,7 +327,7 @@ void frame_pack_head(const struct frame_cut *cut, uint8_t *buffer)
 {
     size_t length = cut->head_bytes - FRAME_HEADER_BYTES + cut->tail.len;
 
-    if (cut->tail.len == 0) {
+    if (cut->tail.len == 0 || cut->inside > 0) {
         write_u32(buffer, (uint32_t) length);
         pack_envelope(cut, buffer + FRAME_HEADER_BYTES);
         return;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ struct frame_tails {
     /* The message by which peers of different releases know each other: fields of it that are not
      * known here are ignored. */
     const ProtobufCMessageDescriptor *greeting;
+    /* The bytes stay in their message, so that the frames are plain protobuf, and all of its forms are read. They are written
+     * from where they lie if they are the message's end, and read where they lie if the message is flat. */
+    bool is_inside;
 };
 
 /* Looks at the first bytes of a stream. Returns the size of the whole frame there
@@ -73,7 +77,7 @@ ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uin
                                size_t size, struct arena *arena);
 
 /* Unpacks an envelope (a type with one oneof and nothing else) of a channel with such tails: the message's field points
- * to the tail in the frame, as all fields of bytes of a flat message do. NULL also for a tail of a
+ * to the tail in the frame, as all fields of bytes of a flat message do. Without is_inside NULL also for a tail of a
  * type that has none, for bytes that are not in the tail but in the message, and for a flat message
  * that is packed in another way. */
 ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
@@ -95,6 +99,8 @@ struct frame_cut {
     size_t flat_bytes; /* size of the message */
     size_t skipped;    /* offset of the message's field that is the tail */
     uint32_t number;   /* number of the message in the envelope */
+    uint32_t
+        inside; /* number of the field that is the tail, inside the message; 0: the tail is behind it */
     ProtobufCBinaryData tail;
     size_t head_bytes; /* 0: the frame is over FRAME_MAX_BYTES */
 };

@@ -16,4 +16,8 @@ static const struct frame_tail rows[] = {
     { &skep__worker__load_file__descriptor, offsetof(Skep__Worker__LoadFile, data) },
 };
 
-const struct frame_tails worker_tails = { rows, ARRAY_LEN(rows), &skep__worker__hello__descriptor };
+const struct frame_tails worker_tails = {
+    .rows = rows,
+    .n_rows = ARRAY_LEN(rows),
+    .greeting = &skep__worker__hello__descriptor,
+};

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
+#include "egress.pb-c.h"
 #include "proto/frame.h"
 #include "proto/worker_tails.h"
 #include "worker.pb-c.h"
@@ -269,6 +270,85 @@ static void test_a_tail_that_cannot_be_is_refused(void **state)
     arena_done(&arena);
 }
 
+/* ---- bytes inside their message */
+
+static const struct frame_tail inside_rows[] = {
+    { &skep__egress__body__descriptor, offsetof(Skep__Egress__Body, data) },
+};
+static const struct frame_tails inside = { .rows = inside_rows, .n_rows = 1, .is_inside = true };
+
+/* Cuts a body of four bytes, and checks that the frame is the one that protobuf packs. Returns its size. */
+static size_t pack_inside(uint8_t frame[static 64], bool end, bool is_cut)
+{
+    Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
+    Skep__Egress__FromEgress envelope = SKEP__EGRESS__FROM_EGRESS__INIT;
+    struct frame_cut cut;
+    uint8_t plain[64];
+
+    body.id = 300;
+    body.data = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "four", .len = 4 };
+    body.end = end;
+    envelope.message_case = SKEP__EGRESS__FROM_EGRESS__MESSAGE_BODY;
+    envelope.body = &body;
+    frame_cut(&cut, &envelope.base, &inside);
+    assert_int_equal(cut.tail.len, is_cut ? 4 : 0);
+    if (is_cut)
+        assert_ptr_equal(cut.tail.data, body.data.data);
+    frame_pack_cut(&cut, frame);
+    size_t size = frame_packed_size(&envelope.base);
+    assert_int_equal(cut.head_bytes + cut.tail.len, size);
+    frame_pack(&envelope.base, plain, size);
+    assert_memory_equal(frame, plain, size);
+    return size;
+}
+
+static void test_bytes_inside_their_message_are_not_copied(void **state)
+{
+    uint8_t frame[64];
+    struct arena arena;
+
+    (void) state;
+    assert_int_equal(arena_init(&arena, 4096), 0);
+    for (int end = 0; end < 2; end++) {
+        size_t size = pack_inside(frame, end, !end); /* with end they are not the last ones */
+        const Skep__Egress__FromEgress *got = (const Skep__Egress__FromEgress *) frame_unpack_tail(
+            &skep__egress__from_egress__descriptor, &inside, frame, size, &arena);
+        assert_non_null(got);
+        assert_int_equal(got->message_case, SKEP__EGRESS__FROM_EGRESS__MESSAGE_BODY);
+        assert_int_equal(got->body->id, 300);
+        assert_int_equal(got->body->end, end);
+        assert_int_equal(got->body->data.len, 4);
+        assert_ptr_equal(got->body->data.data, frame + size - 4 - (end ? 2 : 0));
+    }
+    arena_done(&arena);
+}
+
+static void test_all_forms_of_a_message_with_bytes_inside_are_read(void **state)
+{
+    /* The fields in another order, with one that is not known; a default that is written out. */
+    static const uint8_t other[] = { 10, 0, 0, 0, 26, 8, 120, 1, 18, 2, 'a', 'b', 8, 5 };
+    static const uint8_t spelt[] = { 8, 0, 0, 0, 26, 6, 8, 5, 18, 0, 24, 0 };
+    static const uint8_t tail[] = { 9, 0, 0, 128, 1, 0, 0, 0, 26, 2, 8, 5, 'a' };
+    const ProtobufCMessageDescriptor *type = &skep__egress__from_egress__descriptor;
+    struct arena arena;
+
+    (void) state;
+    assert_int_equal(arena_init(&arena, 4096), 0);
+    const Skep__Egress__FromEgress *got = (const Skep__Egress__FromEgress *) frame_unpack_tail(
+        type, &inside, other, sizeof other, &arena);
+    assert_non_null(got);
+    assert_int_equal(got->body->id, 5);
+    assert_memory_equal(got->body->data.data, "ab", 2);
+    got = (const Skep__Egress__FromEgress *) frame_unpack_tail(type, &inside, spelt, sizeof spelt,
+                                                               &arena);
+    assert_non_null(got);
+    assert_int_equal(got->body->id, 5);
+    assert_int_equal(got->body->data.len, 0);
+    assert_null(frame_unpack_tail(type, &inside, tail, sizeof tail, &arena));
+    assert_null(frame_unpack_tail(type, &inside, other, sizeof other - 1, &arena));
+    arena_done(&arena);
+}
+
 static void test_a_tail_counts_for_the_limit_of_a_frame(void **state)
 {
     _cleanup_free_ uint8_t *data = calloc(1, FRAME_MAX_BYTES);
@@ -344,6 +424,8 @@ int main(void)
         cmocka_unit_test(test_a_body_without_bytes_has_no_tail),
         cmocka_unit_test(test_a_tail_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_tail_counts_for_the_limit_of_a_frame),
+        cmocka_unit_test(test_bytes_inside_their_message_are_not_copied),
+        cmocka_unit_test(test_all_forms_of_a_message_with_bytes_inside_are_read),
         cmocka_unit_test(test_a_hello_with_more_fields_is_understood),
         cmocka_unit_test(test_an_envelope_has_one_message_and_nothing_behind_it),
         cmocka_unit_test(test_a_short_header_asks_for_more),
