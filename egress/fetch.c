@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/address_kind.h"
 #include "common/cleanup.h"
@@ -148,6 +149,8 @@ void fetch_free(struct fetch *fetch)
     struct pool *pool = fetch->pool;
 
     pool_forget_lookup(pool, fetch);
+    if (pool->egress->gathering == fetch)
+        pool->egress->gathering = NULL;
     if (fetch->is_in_multi)
         (void) curl_multi_remove_handle(pool->multi, fetch->easy);
     if (fetch->easy)
@@ -298,6 +301,15 @@ static bool is_own(const struct sockaddr *address, socklen_t size)
            memcmp(there.bytes, here.bytes, sizeof there.bytes) == 0;
 }
 
+/* Notes the end of a connection, and closes its socket. */
+static int on_close(void *arg, curl_socket_t fd)
+{
+    struct egress *egress = arg;
+
+    egress->n_sockets--;
+    return close(fd);
+}
+
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct fetch *fetch = arg;
@@ -310,8 +322,13 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
         refuse_address(fetch, ADDRESS_OWN);
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                  address->protocol);
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    address->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    pool_note_connection(fetch->pool);
+    fetch->pool->egress->n_sockets++;
+    return fd;
 }
 
 /* Reads an address as libcurl writes it. */
@@ -443,14 +460,37 @@ int fetch_on_body(struct fetch *fetch, const Skep__Egress__Body *body)
 
 /* ---- the answer */
 
-/* Sends as much of the body as there is credit for. */
-static void pass_body(struct fetch *fetch, const uint8_t *data, size_t size)
+/* Counts a part of the body for which there is credit. */
+static void count_body(struct fetch *fetch, size_t size)
 {
+    fetch->credit -= (uint32_t) size;
+    fetch->received += size;
+}
+
+void fetch_flush(struct egress *egress)
+{
+    if (egress->gathering)
+        send_body(egress->gathering, egress->gathered, egress->n_gathered);
+    egress->gathering = NULL;
+}
+
+/* Gathers a part of the body for which there is credit, until libcurl has returned: each frame costs skepd and the worker
+ * as much as many bytes. */
+static void gather(struct fetch *fetch, const uint8_t *data, size_t size)
+{
+    struct egress *egress = fetch->pool->egress;
+
+    count_body(fetch, size);
     while (size > 0) {
-        size_t part = size < BODY_CHUNK_MAX_BYTES ? size : BODY_CHUNK_MAX_BYTES;
-        send_body(fetch, data, part);
-        fetch->credit -= (uint32_t) part;
-        fetch->received += part;
+        if (egress->gathering != fetch || egress->n_gathered == sizeof egress->gathered) {
+            fetch_flush(egress);
+            egress->gathering = fetch;
+            egress->n_gathered = 0;
+        }
+        size_t room = sizeof egress->gathered - egress->n_gathered;
+        size_t part = size < room ? size : room;
+        memcpy(egress->gathered + egress->n_gathered, data, part);
+        egress->n_gathered += part;
         data += part;
         size -= part;
     }
@@ -471,7 +511,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
         return CURL_WRITEFUNC_PAUSE;
     }
     progress(fetch);
-    pass_body(fetch, (const uint8_t *) data, now);
+    gather(fetch, (const uint8_t *) data, now);
     if (now < bytes && evbuffer_add(fetch->held, data + now, bytes - now) < 0)
         fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
     return bytes;
@@ -485,7 +525,7 @@ static void pass_held(struct fetch *fetch)
     size = size < fetch->credit ? size : fetch->credit;
     if (size == 0)
         return;
-    pass_body(fetch, evbuffer_pullup(fetch->held, (ev_ssize_t) size), size);
+    gather(fetch, evbuffer_pullup(fetch->held, (ev_ssize_t) size), size);
     (void) evbuffer_drain(fetch->held, size);
 }
 
@@ -773,6 +813,9 @@ static int set_common(struct fetch *fetch)
     SET(CURLOPT_SSL_CTX_DATA, fetch->pool->egress->trust);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
     SET(CURLOPT_OPENSOCKETDATA, fetch);
+    /* A connection may outlive its fetch. */
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    SET(CURLOPT_CLOSESOCKETDATA, fetch->pool->egress);
     SET(CURLOPT_PREREQFUNCTION, on_connected);
     SET(CURLOPT_PREREQDATA, fetch);
     SET(CURLOPT_HEADERFUNCTION, on_line);

@@ -22,6 +22,7 @@
 #include "egress.pb-c.h"
 #include "egress/names.h"
 #include "egress/program.h"
+#include "proto/frame.h"
 #include "proto/head.h"
 
 #define FETCH_BUCKETS 1024
@@ -47,6 +48,11 @@ struct egress {
     unsigned n_pools; /* without retired ones */
     struct fetch_bucket fetches[FETCH_BUCKETS];
     unsigned n_fetches;
+    unsigned n_sockets;      /* of all connections, idle ones, too */
+    struct fetch *gathering; /* borrowed: the fetch of the gathered bytes; NULL: there are none */
+    size_t n_gathered;
+    uint8_t
+        gathered[ANSWER_CHUNK_MAX_BYTES]; /* of an answer's body: libcurl gives 16 KiB at a time */
 };
 
 /* ---- pool.c: the connections and names of one tenant of one skepd */
@@ -75,6 +81,8 @@ void pool_retire(struct egress *egress, const struct helper_client *client, uint
 void pool_retire_client(struct egress *egress, const struct helper_client *client);
 /* Frees all pools, with their fetches, which are told nothing. */
 void pool_free_all(struct egress *egress);
+/* Notes a connection that is about to be made: decides how many idle ones the pool may keep. */
+void pool_note_connection(struct pool *pool);
 /* Begins and ends a use of libcurl; at the end of the outermost one, fetches that are over are ended, and a pool that
  * nobody needs is freed. */
 void pool_enter(struct pool *pool);
@@ -182,6 +190,8 @@ void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addres
 bool fetch_is_answered(const struct fetch *fetch);
 /* Notes that libcurl is through with it. The fetch may be gone afterwards. */
 void fetch_on_result(struct fetch *fetch, CURLcode result);
+/* Sends the gathered bytes of an answer's body, if there are any. */
+void fetch_flush(struct egress *egress);
 /* Ends a fetch that is over, outside of libcurl: tells skepd, if it is there, and frees it. */
 void fetch_end(struct fetch *fetch);
 void fetch_free(struct fetch *fetch);

@@ -12,9 +12,12 @@
 #include "egress/internal.h"
 
 #define POOLS_MAX 1024
-#define CONNECTIONS_MAX 8L /* idle ones of a pool */
-#define IDLE_S 60          /* life of a pool that nobody uses */
-#define KNOWN_MAX 32       /* names with addresses */
+/* Idle connections of a pool: as many as a tenant has fetches at a time, and fewer while all pools together have many. */
+#define CONNECTIONS_MAX ((long) EGRESS_TENANT_FETCHES_MAX)
+#define CONNECTIONS_SHORT_MAX 8L
+#define SOCKETS_SHORT (EGRESS_FETCHES_MAX / 2)
+#define IDLE_S 60    /* life of a pool that nobody uses */
+#define KNOWN_MAX 32 /* names with addresses */
 #define KNOWN_TTL_MAX_S 30
 #define LOOKUPS_MAX EGRESS_TENANT_FETCHES_MAX
 #define NS_PER_S UINT64_C(1000000000)
@@ -173,11 +176,21 @@ static void drain(struct pool *pool)
 
 void pool_leave(struct pool *pool)
 {
-    if (pool->depth == 1)
+    if (pool->depth == 1) {
+        fetch_flush(pool->egress);
         drain(pool);
+    }
     pool->depth--;
     if (pool->depth == 0)
         settle(pool);
+}
+
+void pool_note_connection(struct pool *pool)
+{
+    bool is_short = pool->egress->n_sockets >= SOCKETS_SHORT;
+
+    (void) curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS,
+                             is_short ? CONNECTIONS_SHORT_MAX : CONNECTIONS_MAX);
 }
 
 static void act(struct pool *pool, curl_socket_t fd, int what)

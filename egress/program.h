@@ -6,13 +6,20 @@
 
 #include <stdint.h>
 
+struct frame_tails;
+
 #define EGRESS_HELPER_NAME "egress"
 #define EGRESS_PROGRAM "skep-egress"
 #define EGRESS_VERSION \
-    1 /* version of egress.proto: goes up with each change that the other end must know of */
+    2 /* version of egress.proto: goes up with each change that the other end must know of */
+
+/* Bodies are not copied into frames and out of them; the frames are plain protobuf. */
+extern const struct frame_tails egress_tails;
 
 /* Credit of a request's body at its start. */
 #define EGRESS_WINDOW_BYTES (UINT32_C(64) << 10)
+/* Bytes that the sockets between skepd and egress hold, as far as the host allows: more wait in a copy. */
+#define EGRESS_SOCKET_BYTES (512 << 10)
 /* Most credit of an answer's body at any time. */
 #define EGRESS_CREDIT_MAX_BYTES (UINT32_C(1) << 20)
 /* Most bytes of all lines of an answer's heads and trailers together; as many as a request's headers may have. */

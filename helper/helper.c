@@ -134,11 +134,16 @@ static int add_client(struct helper_life *life, int fd)
         .fd = fd,
         .name = "helper: requests",
         .receive = life->program->requests,
+        .tails = life->program->tails,
         .phase = 1,
         .owner = client,
         .on_closed = on_closed,
     };
 
+    const int socket_bytes = life->program->socket_bytes;
+
+    if (socket_bytes > 0)
+        (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes);
     int r = client ? channel_new(&options, &client->channel) : -ENOMEM;
     if (r < 0) {
         (void) close(fd);

@@ -43,10 +43,12 @@ struct helper_program {
     const char *name; /* "store": in the hello; the process is called skep-NAME */
     uint32_t version; /* version of the helper's own protocol; skepd refuses another one */
     const struct channel_table *requests; /* owner: struct helper_client */
+    const struct frame_tails *tails;      /* as of struct channel_options */
     const struct policy_table *calls;     /* system calls after the hello */
     enum confine_use folder_use; /* use of HELPER_FOLDER_FD, which is the working folder then */
     bool has_folder;
     bool may_connect; /* by TCP */
+    int socket_bytes; /* bytes of answers that wait for a client in its socket, as far as the host allows; 0: the kernel's default */
     /* Opens files outside of the folder, before confinement. NULL: there are none. 0; or -errno
      * with words->error. */
     int (*open)(void *owner, struct helper_words *words);

@@ -292,7 +292,7 @@ def run_hung(arguments):
     hanging = (
         f"export default {{{{ fetch: () => Promise.all(Array.from({{{{ length: {HUNG_FETCHES} }}}}, () => fetch('{{silent}}/'))) }}}};"
     )
-    limits = {"concurrency": HUNG_AT_ONCE, "queue": HUNG_QUEUE, "subrequests": HUNG_FETCHES, "wall_ms": 600000}
+    limits = {"concurrency": HUNG_AT_ONCE, "queue": HUNG_QUEUE, "subrequests": HUNG_FETCHES, "calls": HUNG_FETCHES, "wall_ms": 600000}
     rows = {"undisturbed": [], "beside hung ones": []}
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skep-bench-")))

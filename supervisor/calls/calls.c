@@ -305,7 +305,7 @@ static void send_waiting(struct call *call)
     while ((call->head || waiting_bytes(call) > 0 || call->is_end_due) &&
            !ops->is_congested(caller)) {
         size_t left = waiting_bytes(call);
-        size_t part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
+        size_t part = left < ANSWER_CHUNK_MAX_BYTES ? left : ANSWER_CHUNK_MAX_BYTES;
         part = part < call->window_out ? part : call->window_out;
         bool is_end = call->is_end_due && part == left;
         const uint8_t *data = part > 0 ? evbuffer_pullup(call->waiting, (ev_ssize_t) part) : NULL;

@@ -367,7 +367,7 @@ static int on_body(void *owner, const ProtobufCMessage *message)
         return refuse(egress, "it sent a body of a fetch that there is not, and is ended");
     if (!fetch->has_head)
         return refuse(egress, "it sent a body before its head, and is ended");
-    if (body->data.len == 0 || body->data.len > BODY_CHUNK_MAX_BYTES || body->end)
+    if (body->data.len == 0 || body->data.len > ANSWER_CHUNK_MAX_BYTES || body->end)
         return refuse(egress, "it sent a part of a body that is none, and is ended");
     if (body->data.len > fetch->credit)
         return refuse(egress, "it sent more of a body than it had credit for, and is ended");
@@ -588,6 +588,8 @@ int egress_new(const struct egress_options *options, struct egress **ret_egress)
         .ping = &ping_frame.base,
         .socket = options->socket,
         .remedy = "systemctl start skep-egress.socket",
+        .tails = &egress_tails,
+        .socket_bytes = EGRESS_SOCKET_BYTES,
     };
 
     if (!egress)

@@ -243,6 +243,7 @@ static void greet(struct helper *helper)
         .fd = helper->fd,
         .name = "helper: answers",
         .receive = &greeting,
+        .tails = helper->options.tails,
         .phase = 1,
         .owner = helper,
         .on_closed = on_closed,
@@ -252,6 +253,9 @@ static void greet(struct helper *helper)
         .frames_per_turn = has_streams(helper) ? STREAM_FRAMES_PER_TURN : 0,
     };
 
+    if (helper->options.socket_bytes > 0)
+        (void) setsockopt(helper->fd, SOL_SOCKET, SO_SNDBUF, &helper->options.socket_bytes,
+                          sizeof helper->options.socket_bytes);
     helper->phase = PHASE_GREETING;
     set_timer(helper, READY_TIMEOUT_S * 1000);
     if (channel_new(&options, &helper->channel) < 0)

@@ -354,6 +354,31 @@ def test_provisional_answers_and_trailers_are_passed_over(egress):
 # ---- connections
 
 
+def test_as_many_connections_wait_for_a_tenant_as_it_has_fetches(egress):
+    def keep(connection):
+        while read_head(connection):
+            come.acquire()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    come = threading.Semaphore(0)
+    with raw_server(keep) as port:
+        for connects in (1, 0):
+            fetches = [egress.open(f"http://127.0.0.1:{port}/") for _ in range(64)]
+            come.release(64)
+            assert [egress.finish(fetch).failure for fetch in fetches] == ["NONE"] * 64
+            assert sum(fetch.done["connects"] for fetch in fetches) == 64 * connects
+
+
+def test_what_has_come_of_a_body_goes_on_in_one_part(egress, server):
+    fetch = egress.open(f"http://127.0.0.1:{server.port}/size/1000000")
+    parts = []
+    while fetch.done is None:
+        _, kind, values = egress.step()
+        parts += [len(values["data"])] if kind == "body" else []
+    assert sum(parts) == 1000000 and fetch.failure == "NONE"
+    assert 16384 < max(parts) <= 1 << 18  # libcurl gives 16 KiB at a time
+
+
 def test_a_tenant_uses_its_connections_again_and_shares_none(egress, server):
     def client(tenant):
         fetch = egress.fetch(f"http://127.0.0.1:{server.port}/", tenant=tenant)
@@ -931,7 +956,7 @@ def test_the_process_is_confined(egress):
 
 
 def test_hello_names_the_helper_and_its_version(egress):
-    assert egress.hello[1] == b"egress" and egress.hello[2] == 1
+    assert egress.hello[1] == b"egress" and egress.hello[2] == 2
     assert 4 not in egress.hello or egress.hello[4] == b""
 
 

@@ -199,13 +199,16 @@ static ProtobufCBinaryData bytes_of(const char *text)
 
 static void put(const struct scene *s, const ProtobufCMessage *message)
 {
-    uint8_t frame[FRAME_HEADER_BYTES + (128 << 10)];
+    static uint8_t frame[FRAME_HEADER_BYTES + (300 << 10)];
+    static const int socket_bytes = sizeof frame;
     const size_t size = protobuf_c_message_get_packed_size(message);
 
     assert_true(size <= sizeof frame - FRAME_HEADER_BYTES);
     const uint32_t length = htole32((uint32_t) size);
     memcpy(frame, &length, sizeof length);
     (void) protobuf_c_message_pack(message, frame + FRAME_HEADER_BYTES);
+    assert_int_equal(setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes),
+                     0);
     assert_int_equal(write(s->fd, frame, FRAME_HEADER_BYTES + size), FRAME_HEADER_BYTES + size);
 }
 
@@ -318,7 +321,7 @@ static void say_head(const struct scene *s, uint64_t id)
 
 static void say_body(const struct scene *s, uint64_t id, size_t size)
 {
-    static uint8_t data[BODY_CHUNK_MAX_BYTES + 1];
+    static uint8_t data[ANSWER_CHUNK_MAX_BYTES + 1];
     Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
 
     memset(data, 'x', sizeof data);
@@ -601,9 +604,9 @@ static void empty_body(const struct scene *s)
 
 static void large_body(const struct scene *s)
 {
-    egress_give_credit(s->openers[0].fetch, 10 * BODY_CHUNK_MAX_BYTES);
+    egress_give_credit(s->openers[0].fetch, 2 * ANSWER_CHUNK_MAX_BYTES);
     say_head(s, 1);
-    say_body(s, 1, BODY_CHUNK_MAX_BYTES + 1);
+    say_body(s, 1, ANSWER_CHUNK_MAX_BYTES + 1);
 }
 
 static void more_body_than_credit(const struct scene *s)
