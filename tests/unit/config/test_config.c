@@ -69,9 +69,7 @@ static void test_documentation_has_the_defaults(void **state)
     struct config *documented = parse(text);
     struct config *preset = parse(LISTEN);
     struct config_changes changes = { 0 };
-    /* egress.fetch is on by the section alone. */
-    static const char *const examples[] = { "tenants", "state", "admin.group", "metrics.listen",
-                                            "egress.fetch" };
+    static const char *const examples[] = { "tenants", "state", "admin.group", "metrics.listen" };
 
     (void) state;
     assert_int_equal(config_compare(preset, documented, &changes), 0);
