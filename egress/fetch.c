@@ -326,7 +326,6 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
                     address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    pool_note_connection(fetch->pool);
     fetch->pool->egress->n_sockets++;
     return fd;
 }
@@ -1126,6 +1125,7 @@ int fetch_open(struct egress *egress, struct helper_client *client, const Skep__
         return 0;
     }
     pool_enter(pool);
+    pool_bound_idle(pool);
     struct fetch *fetch = fetch_new(pool, client, open->id);
     int r = fetch ? take_numbers(fetch, open) : 0;
     if (!fetch)

@@ -48,11 +48,11 @@ struct egress {
     unsigned n_pools; /* without retired ones */
     struct fetch_bucket fetches[FETCH_BUCKETS];
     unsigned n_fetches;
-    unsigned n_sockets;      /* of all connections, idle ones, too */
+    unsigned n_sockets;      /* sockets of all connections, idle ones included */
     struct fetch *gathering; /* borrowed: the fetch of the gathered bytes; NULL: there are none */
     size_t n_gathered;
-    uint8_t
-        gathered[ANSWER_CHUNK_MAX_BYTES]; /* of an answer's body: libcurl gives 16 KiB at a time */
+    /* Bytes of an answer's body, of which libcurl gives 16 KiB at a time. */
+    uint8_t gathered[ANSWER_CHUNK_MAX_BYTES];
 };
 
 /* ---- pool.c: the connections and names of one tenant of one skepd */
@@ -81,8 +81,8 @@ void pool_retire(struct egress *egress, const struct helper_client *client, uint
 void pool_retire_client(struct egress *egress, const struct helper_client *client);
 /* Frees all pools, with their fetches, which are told nothing. */
 void pool_free_all(struct egress *egress);
-/* Notes a connection that is about to be made: decides how many idle ones the pool may keep. */
-void pool_note_connection(struct pool *pool);
+/* Decides how many idle connections the pool keeps from now on; before each fetch, outside of libcurl. */
+void pool_bound_idle(struct pool *pool);
 /* Begins and ends a use of libcurl; at the end of the outermost one, fetches that are over are ended, and a pool that
  * nobody needs is freed. */
 void pool_enter(struct pool *pool);

@@ -15,7 +15,7 @@
 /* Idle connections of a pool: as many as a tenant has fetches at a time, and fewer while all pools together have many. */
 #define CONNECTIONS_MAX ((long) EGRESS_TENANT_FETCHES_MAX)
 #define CONNECTIONS_SHORT_MAX 8L
-#define SOCKETS_SHORT (EGRESS_FETCHES_MAX / 2)
+#define SOCKETS_SHORT EGRESS_FETCHES_MAX
 #define IDLE_S 60    /* life of a pool that nobody uses */
 #define KNOWN_MAX 32 /* names with addresses */
 #define KNOWN_TTL_MAX_S 30
@@ -185,9 +185,10 @@ void pool_leave(struct pool *pool)
         settle(pool);
 }
 
-void pool_note_connection(struct pool *pool)
+void pool_bound_idle(struct pool *pool)
 {
-    bool is_short = pool->egress->n_sockets >= SOCKETS_SHORT;
+    /* A fetch may have no socket yet. */
+    bool is_short = pool->egress->n_sockets + pool->egress->n_fetches >= SOCKETS_SHORT;
 
     (void) curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS,
                              is_short ? CONNECTIONS_SHORT_MAX : CONNECTIONS_MAX);

@@ -48,7 +48,7 @@ HUNG = "hung"
 HUNG_TENANTS = 50
 HUNG_AT_ONCE = 4  # requests that a tenant handles at a time
 HUNG_QUEUE = 4  # requests in its queue
-HUNG_FETCHES = 50  # of each request: 6 wait for their heads, the others behind them
+HUNG_FETCHES = 50  # each request makes so many: 6 wait for their heads, the others behind them
 VICTIMS = 4
 EVERY_S = 0.01
 
@@ -266,7 +266,7 @@ def percentile(values, percent):
 
 
 def measure(skepd, seconds):
-    """What the victims see: p50 and p99 in ms, the CPU share of skep-egress and of skepd, and wrong answers."""
+    """Returns the victims' p50 and p99 in ms, the CPU share of skep-egress and of skepd, and wrong answers."""
     before, begin = by_name(skepd.process.pid), time.monotonic()
     with contextlib.ExitStack() as stack:
         victims = [stack.enter_context(Victim(skepd, f"honest-{i}")) for i in range(VICTIMS)]

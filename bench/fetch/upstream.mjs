@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers that handlers of bench/fetch ask: plain, TLS, and one that never answers. Arguments: certificate and key,
-// PEM. Prints their ports. Its CPU time is nobody's.
+// PEM. Prints their ports. The CPU time of this process is not counted.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';

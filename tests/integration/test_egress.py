@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -354,19 +355,72 @@ def test_provisional_answers_and_trailers_are_passed_over(egress):
 # ---- connections
 
 
-def test_as_many_connections_wait_for_a_tenant_as_it_has_fetches(egress):
-    def keep(connection):
-        while read_head(connection):
-            come.acquire()
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+@contextlib.contextmanager
+def server_of_rounds(size):
+    """A server that keeps connections, and answers when it has that many requests. One thread."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=size)
+    poll, connections, asked = select.epoll(), {}, []
+    poll.register(listener, select.EPOLLIN)
 
-    come = threading.Semaphore(0)
-    with raw_server(keep) as port:
-        for connects in (1, 0):
-            fetches = [egress.open(f"http://127.0.0.1:{port}/") for _ in range(64)]
-            come.release(64)
-            assert [egress.finish(fetch).failure for fetch in fetches] == ["NONE"] * 64
-            assert sum(fetch.done["connects"] for fetch in fetches) == 64 * connects
+    def serve():
+        while True:
+            for fd, _ in poll.poll():
+                if fd == listener.fileno():
+                    connection, _ = listener.accept()
+                    connections[connection.fileno()] = connection
+                    poll.register(connection, select.EPOLLIN)
+                elif fd not in connections:
+                    return
+                elif connections[fd].recv(65536):
+                    asked.append(connections[fd])
+                else:
+                    poll.unregister(fd)
+                    connections.pop(fd).close()
+            if len(asked) == size:
+                for connection in asked:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                asked.clear()
+
+    ours, theirs = socket.socketpair()
+    poll.register(theirs, select.EPOLLIN)
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield listener.getsockname()[1]
+    ours.close()
+    thread.join()
+    for one in (theirs, listener, poll, *connections.values()):
+        one.close()
+
+
+def connects_of_round(egress, port, tenant):
+    fetches = [egress.open(f"http://127.0.0.1:{port}/", tenant=tenant) for _ in range(64)]
+    assert [egress.finish(fetch).failure for fetch in fetches] == ["NONE"] * 64
+    return sum(fetch.done["connects"] for fetch in fetches)
+
+
+def test_as_many_connections_wait_for_a_tenant_as_it_has_fetches(egress):
+    with server_of_rounds(64) as port:
+        assert [connects_of_round(egress, port, 1) for _ in range(2)] == [64, 0]
+
+
+def test_a_tenant_keeps_fewer_connections_when_all_have_many(resolver):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 8192:
+        pytest.skip(f"needs 8192 open files, and has {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 8192), hard))
+    try:
+        silent = socket.create_server(("127.0.0.1", 0), backlog=256)
+        with Egress(resolver.option) as egress, server_of_rounds(64) as port, silent:
+            for tenant in range(1, 61):
+                assert connects_of_round(egress, port, tenant) == 64
+            assert connects_of_round(egress, port, 1) == 0
+            for tenant in range(61, 65):
+                for _ in range(64):
+                    egress.open(f"http://127.0.0.1:{silent.getsockname()[1]}/", tenant=tenant)
+            # The connections beyond 8 are closed as fetches end.
+            assert [connects_of_round(egress, port, 1) for _ in range(2)] == [0, 56]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_has_come_of_a_body_goes_on_in_one_part(egress, server):
