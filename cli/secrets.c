@@ -266,7 +266,7 @@ const struct verb verb_secrets = {
         "key than skepd has), damaged, other_tenant (of a removed tenant of that name).\n\n"
         "Fields of --json: tenant, name, replaced, used, note (why it is not used yet, and what "
         "to\n"
-        "do; \"\": it is used); of list: secrets, a list of objects with\n"
+        "do; null: it is used); of list: secrets, a list of objects with\n"
         "tenant, name, origin, time_ms (since 1970; 0: given), uid, used, problem.\n",
     .run = run,
 };

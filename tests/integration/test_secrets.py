@@ -370,9 +370,12 @@ def test_tenant_of_a_folder_without_its_secret_is_listed_until_it_has_it(tmp_pat
 
 def test_secret_that_the_code_does_not_have_loads_nothing_anew(keeper):
     keeper.set("shop", "API_KEY", "v")
-    keeper.deploy("shop", SHOW, secrets=NAMED)
+    keeper.set("shop", "INJECTED", "v")
+    injected = {"name": "INJECTED", "inject": {"host": "a.test", "header": "authorization", "format": "Bearer {}"}}
+    keeper.deploy("shop", SHOW, secrets=[*NAMED, injected], allowed_hosts=["a.test"])
+    assert keeper.set("shop", "INJECTED", "w")["note"] is None
     assert keeper.value("shop") == "v"
-    assert keeper.set("shop", "U2", "x")["note"] == "skep.yaml of shop names API_KEY"
+    assert keeper.set("shop", "U2", "x")["note"] == "skep.yaml of shop names API_KEY, INJECTED"
     assert "other limits" not in keeper.skepd.skep("reload").stdout
     assert keeper.run("remove", "shop", "U2").returncode == 0
     assert "other limits" not in keeper.skepd.skep("reload").stdout
@@ -403,14 +406,22 @@ def test_upgrade_with_another_key_changes_nothing(tmp_path):
         skepd.write_config()
         run = skepd.skep("upgrade")
         assert run.returncode == 1 and all(text in run.stderr for text in told), run.stderr
-        assert json.loads(skepd.get("blog").body)[0] == "one"
+        assert [json.loads(skepd.get(name).body)[0] for name in ("blog", "shop")] == ["one", "one"]
 
     try:
         command = [BIN / "skep", "--socket", skepd.admin_socket, "secrets", "set", "blog", "API_KEY"]
         assert subprocess.run(command, input="one", text=True, timeout=30).returncode == 0
         assert skepd.skep("reload").returncode == 0
+        bundle = tmp_path / "bundle"
+        bundle.mkdir()
+        manifest = {"name": "shop", "main": "worker.js", "routes": ["shop.test/*"], "secrets": NAMED}
+        (bundle / "skep.yaml").write_text(json.dumps(manifest))
+        (bundle / "worker.js").write_text(SHOW)
+        command[-2] = "shop"
+        assert subprocess.run(command, input="one", text=True, timeout=30).returncode == 0
+        assert skepd.skep("deploy", bundle).returncode == 0
         skepd.config["secrets"] = {"key": str(other)}
-        refused("1 secrets that tenants need were sealed with another key than", "other.key", "put the old key back")
+        refused("2 secrets that tenants need were sealed with another key than", "other.key", "put the old key back")
         skepd.config["secrets"] = {"key": str(tmp_path / "none.key")}
         refused("there is no key", "none.key")
         del skepd.config["secrets"]
