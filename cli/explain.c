@@ -19,7 +19,7 @@ static bool is_tenant;
 
 static const struct cli_option explain_options[] = {
     { .name = "tenant",
-      .help = "NAME is that of a tenant, even if there is such a code",
+      .help = "NAME is that of a tenant, even if there is such a code or key",
       .given = &is_tenant },
     { 0 },
 };
@@ -239,13 +239,23 @@ static int print_code(const struct cli *cli, const struct error_info *info)
     return 0;
 }
 
+/* A key or a limit may have the name of a tenant. */
+static bool explain_key(const char *name)
+{
+    if (!keys_text_explain(name))
+        return false;
+    if (name_is_valid(name))
+        (void) printf("\nFor a tenant of this name: skep explain --tenant %s\n", name);
+    return true;
+}
+
 /* Explains a name that needs no skepd. Returns whether it was such a name. */
 static bool explain_word(const struct cli *cli, const char *name)
 {
     enum error_code code;
 
     if (!error_code_parse(name, &code))
-        return !cli->json && !name_is_valid(name) && keys_text_explain(name);
+        return !cli->json && explain_key(name);
     (void) print_code(cli, error_info(code));
     return true;
 }
@@ -282,8 +292,9 @@ const struct verb verb_explain = {
     .options = explain_options,
     .help =
         "CODE is an error code, as in Skep-Error: when it appears, the remedy, and who can cause\n"
-        "it. KEY is a key of skepd.yaml or skep.yaml, or a limit, such as http.connections,\n"
-        "keepalive_ms or limits.queue: allowed values and default. Both are explained without\n"
+        "it. KEY is a key of skepd.yaml or skep.yaml, a mapping of them, or a limit, such as\n"
+        "http.connections, keepalive_ms, egress or limits.queue: allowed values and default. Both "
+        "are explained without\n"
         "skepd. For a TENANT it shows the limits, why each has its value, and how much of it\n"
         "is left.\n\n"
         "FROM says who set the limit: built-in, the platform's or the cordon's default in\n"

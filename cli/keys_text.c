@@ -121,6 +121,37 @@ void keys_text_print_all(const struct key_file *file)
     }
 }
 
+/* ---- one name */
+
+static const struct {
+    const char *name, *help;
+} sections[] = {
+    { "log", "bounds of what tenants write to the log" },
+    { "admin", "who may use the admin socket" },
+    { "admin.read", "who may use commands without effect" },
+    { "admin.write", "who may use all commands" },
+    { "metrics", "figures for Prometheus; without it there are none" },
+    { "deploy", "versions that are kept, and when the one before comes back by itself" },
+    { "egress",
+      "what tenants may fetch from servers, and skep-egress, which asks them; without it no tenant "
+      "may fetch" },
+    { "secrets", "where the key of the secrets is that skep keeps for tenants, and which ones the "
+                 "operator gives" },
+    { "jail", "layers of the jail that may be missing" },
+    { "http", "bounds of connections, requests and answers" },
+    { "limits", "limits of tenants" },
+    { "inject",
+      "the header of fetches to one host that gets the secret, which is not in env then" },
+};
+
+const char *keys_text_section(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+        if (strcmp(sections[i].name, name) == 0)
+            return sections[i].help;
+    return NULL;
+}
+
 /* Returns whether name is the whole of the row's name, or its part behind a dot. */
 static bool is_named(const char *row, const char *name)
 {
@@ -131,18 +162,66 @@ static bool is_named(const char *row, const char *name)
     return size == row_size || row[row_size - size - 1] == '.';
 }
 
+/* Prints the keys of a mapping, or of the entries of a list: a line each. */
+static void print_keys(const struct key_table *table, const char *section)
+{
+    size_t size = strlen(section);
+
+    (void) printf("  keys\n");
+    for (size_t i = 0; i < table->n; i++) {
+        const char *name = table->rows[i].name;
+        if (table->rows[i].kind == KEY_REFUSED || strncmp(name, section, size) != 0 ||
+            (size > 0 && name[size] != '.'))
+            continue;
+        (void) printf("    %-22s %s\n", name + size + (size > 0), table->rows[i].help);
+    }
+}
+
+/* Prints the mappings of that name in which rows of the table stand. prefix: as for explain_in. */
+static bool explain_sections(const struct key_file *file, const char *prefix,
+                             const struct key_table *table, const char *name, bool is_found)
+{
+    char section[128], full[256], last[128] = "";
+
+    for (size_t i = 0; i < table->n; i++)
+        for (const char *dot = table->rows[i].name; (dot = strchr(dot, '.')); dot++) {
+            (void) snprintf(section, sizeof section, "%.*s", (int) (dot - table->rows[i].name),
+                            table->rows[i].name);
+            (void) snprintf(full, sizeof full, "%s%s", prefix, section);
+            if (table->rows[i].kind == KEY_REFUSED || strcmp(section, last) == 0 ||
+                !is_named(full, name))
+                continue;
+            const char *help = keys_text_section(section);
+            (void) printf("%s%s: %s\n", is_found ? "\n" : "", file->name, full);
+            if (help)
+                (void) printf("  %s\n", help);
+            print_keys(table, section);
+            (void) snprintf(last, sizeof last, "%s", section);
+            is_found = true;
+        }
+    return is_found;
+}
+
+/* prefix: the lists in which the table's rows stand: "", "cordons.". */
 static bool explain_in(const struct key_file *file, const char *prefix,
                        const struct key_table *table, const char *name, bool is_found)
 {
+    is_found = explain_sections(file, prefix, table, name, is_found);
     for (size_t i = 0; i < table->n; i++) {
         const struct key *key = &table->rows[i];
-        char inner[128];
-        if (key->kind != KEY_REFUSED && is_named(key->name, name)) {
+        char full[128], inner[130], shown[132];
+        (void) snprintf(full, sizeof full, "%s%s", prefix, key->name);
+        (void) snprintf(inner, sizeof inner, "%s.", full);
+        if (key->kind != KEY_REFUSED && is_named(full, name)) {
+            /* There is one level of lists. */
+            (void) snprintf(shown, sizeof shown, "%.*s%s", prefix[0] ? (int) strlen(prefix) - 1 : 0,
+                            prefix, prefix[0] ? "[]." : "");
             (void) printf("%s%s: ", is_found ? "\n" : "", file->name);
-            print_row(prefix, key);
+            print_row(shown, key);
+            if (key->entry)
+                print_keys(key->entry, "");
             is_found = true;
         }
-        (void) snprintf(inner, sizeof inner, "%s%s[].", prefix, key->name);
         if (key->entry)
             is_found = explain_in(file, inner, key->entry, name, is_found);
     }

@@ -184,12 +184,18 @@ static void offer(json_t *mapping, const char *name)
  * part. */
 static json_t *mapping_of(json_t *top, const char **name)
 {
+    const char *whole = *name;
+
     for (const char *dot; (dot = strchr(*name, '.')); *name = dot + 1) {
         _cleanup_free_ char *part = strndup(*name, (size_t) (dot - *name));
         json_t *properties = json_object_get(top, "properties");
         json_t *inner = part ? json_object_get(properties, part) : NULL;
         if (!inner) {
+            _cleanup_free_ char *path = strndup(whole, (size_t) (dot - whole));
+            const char *help = path ? keys_text_section(path) : NULL;
             inner = mapping_schema();
+            if (help)
+                (void) json_object_set_new(inner, "description", json_string(help));
             (void) json_object_set_new(properties, part ? part : "", inner);
         }
         top = inner;

@@ -194,6 +194,28 @@ def test_key_is_explained_without_skepd(name, line):
     assert "  allowed  " in run.stdout and "  default  " in run.stdout
 
 
+@pytest.mark.parametrize("name, lines", [
+    ("egress", ["skepd.yaml: egress", "    addresses              addresses and prefixes"]),
+    ("secrets", ["skepd.yaml: secrets", "skep.yaml: secrets", "    inject.host            the one host"]),
+    ("inject", ["skep.yaml: secrets.inject", "    header                 "]),
+    ("admin.read", ["skepd.yaml: admin.read", "    uids                   "]),
+    ("subrequests", ["limits.subrequests"]),
+    ("cordons.addresses", ["skepd.yaml: cordons[].addresses"]),
+])
+def test_mappings_and_limits_are_explained_by_their_own_names(name, lines):
+    run = skep("--socket", "/nowhere", "explain", name)
+    assert run.returncode == 0, run.stderr
+    for line in lines:
+        assert f"\n{line}" in f"\n{run.stdout}", run.stdout
+    assert ("skep explain --tenant " in run.stdout) == ("." not in name)
+
+
+def test_mappings_have_descriptions_in_the_schema():
+    config = json.loads(skep("schema", "skepd.yaml").stdout)["properties"]
+    assert "skep-egress" in config["egress"]["description"] and "key" in config["secrets"]["description"]
+    assert all("description" in schema for schema in config.values())
+
+
 def test_deployed_tenant_is_explained_by_the_folder_and_name_of_its_version(start, folder):
     state, source = folder / "state", folder / "shop"
     state.mkdir(mode=0o700)
