@@ -142,8 +142,8 @@ function substitute(source, file, ports, location) {
 // run: one of listRuns. timeoutMs: time after which what is not there counts as failed. ports: of WPT's own server, for a file
 // that runs against it; otherwise undefined
 export function makeScript(root, { test, variant, id }, timeoutMs, ports) {
-    const scheme = /\.https\./.test(test) ? "https" : "http";
-    const origin = ports === undefined ? ORIGIN : `${scheme}://${HOST}:${ports[scheme][0]}`;
+    const kind = /\.(https|h2)\./.exec(test)?.[1] ?? "http";
+    const origin = ports === undefined ? ORIGIN : `${kind === "http" ? "http" : "https"}://${HOST}:${ports[kind][0]}`;
     const readPart = (file) => (ports === undefined ? read(root, file) : substitute(read(root, file), file, ports, new URL(origin)));
     const source = readPart(test);
     const meta = parseMeta(source);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# served.py ROOT WORK: the server of the copy of web-platform-tests in ROOT (tools/wptserve), two ports of http: and two of
-# https: on loopback, and a resolver for its names. Certificates go to WORK. Prints one line of JSON when both serve:
-# {"http": [port, port], "https": [port, port], "dns": "address:port", "ca": "file"}, and ends with its input.
+# served.py ROOT WORK: the server of the copy of web-platform-tests in ROOT (tools/wptserve), two ports of http:, two of
+# https: and one of HTTP/2 on loopback, and a resolver for its names. Certificates go to WORK. Prints one line of JSON when both serve:
+# {"http": [port, port], "https": [port, port], "h2": [port], "dns": "address:port", "ca": "file"}, and ends with its input.
 import json
 import logging
 import multiprocessing
@@ -18,7 +18,8 @@ os.chdir(root)  # handlers of the server name files from there
 sys.path.insert(0, root)
 sys.path.insert(0, os.path.join(root, "tools"))
 import localpaths  # noqa: E402, F401  (the copy's: it adds what the server needs)
-from wptserve import WebTestHttpd, config, handlers, routes, stash  # noqa: E402
+from wptserve import WebTestHttpd, config, routes, stash  # noqa: E402
+from wptserve.server import Http2WebTestRequestHandler  # noqa: E402
 
 HOSTS = {"browser_host": "web-platform.test", "alternate_hosts": {"alt": "not-web-platform.test"}}
 SUBDOMAINS = {"www", "www1", "www2"}
@@ -58,18 +59,19 @@ def main():
     certificates.mkdir(parents=True, exist_ok=True)
     builder = config.ConfigBuilder(
         logger, subdomains=SUBDOMAINS, not_subdomains=NOT_SUBDOMAINS, doc_root=root, server_host="127.0.0.1",
-        ports={"http": ["auto", "auto"], "https": ["auto", "auto"]}, check_subdomains=False,
+        ports={"http": ["auto", "auto"], "https": ["auto", "auto"], "h2": ["auto"]}, check_subdomains=False,
         ssl={"type": "openssl", "encrypt_after_connect": False,
              "openssl": {"base_path": str(certificates), "force_regenerate": True, "duration": 30}}, **HOSTS)
     with builder as settings, stash.StashServer(mp_context=multiprocessing.get_context("fork")):
         ca = settings.ssl_config["ca_cert_path"]
-        for scheme in ("http", "https"):
+        for scheme in ("http", "https", "h2"):
             for port in settings.ports[scheme]:
+                more = {"handler_cls": Http2WebTestRequestHandler, "http2": True} if scheme == "h2" else {}
                 WebTestHttpd(
                     host="127.0.0.1", port=port, doc_root=root, routes=routes.routes, bind_address=True, config=settings,
-                    use_ssl=scheme == "https", key_file=settings.ssl_config["key_path"],
-                    certificate=settings.ssl_config["cert_path"]).start()
-        print(json.dumps({"http": settings.ports["http"], "https": settings.ports["https"], "ca": ca,
+                    use_ssl=scheme != "http", key_file=settings.ssl_config["key_path"],
+                    certificate=settings.ssl_config["cert_path"], **more).start()
+        print(json.dumps({**settings.ports, "ca": ca,
                           "dns": start_resolver(settings.domains_set)}), flush=True)
         sys.stdin.read()
     os._exit(0)  # the server's threads would wait for connections that are open

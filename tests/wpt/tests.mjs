@@ -196,7 +196,7 @@ export function whySkipped(root, test, serves = hasServer(root)) {
         [/shadowrealm/i.test(name) || only(/^shadowrealm/), "for ShadowRealm only"],
         [only(/^(shadowrealm|serviceworker|sharedworker)/), "for service workers and shared workers only"],
         [isWindow, "for windows only"],
-        [/\.h2\./.test(name), "needs HTTP/2 of WPT's server"],
+        [!withServer && /\.h2\./.test(name), "needs HTTP/2 of WPT's server"],
         [!withServer && (/\.sub\./.test(name) || uses(/\.sub\.js/)), "needs hosts of WPT's server (.sub)"],
         [!withServer && /\.(py|asis)\b/.test(code), "needs a handler of WPT's server (.py, .asis)"],
         [!withServer && (isServed(test) && !/^fetch\/(api\/(?!credentials|redirect|crashtests)|content-type\/)/.test(test)),
