@@ -87,12 +87,30 @@ int answer_check_coding(const char *line, size_t size)
     return target_text_is(value, "chunked") ? 0 : -EPROTO;
 }
 
-static bool is_number(struct head_text text)
+/* Reads a Content-Length: one number, or a list of the same one (RFC 9110, 8.6). */
+static bool read_length(struct head_text text, struct head_text *ret_number)
 {
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] < '0' || text.data[i] > '9')
+    const char *at = text.data, *end = text.data + text.size;
+
+    *ret_number = (struct head_text){ at, 0 };
+    for (;;) {
+        const char *start = at;
+        while (at < end && *at >= '0' && *at <= '9')
+            at++;
+        const size_t size = (size_t) (at - start);
+        if (start == text.data)
+            ret_number->size = size;
+        if (size == 0 || size != ret_number->size || memcmp(start, text.data, size) != 0)
             return false;
-    return text.size > 0;
+        while (at < end && is_blank(*at))
+            at++;
+        if (at == end)
+            return true;
+        if (*at++ != ',')
+            return false;
+        while (at < end && is_blank(*at))
+            at++;
+    }
 }
 
 /* Removes a header, of which the texts begin at that byte. */
@@ -105,6 +123,17 @@ static void remove_header(struct answer_head *head, uint32_t index, size_t at)
             (head->n_texts - index - 2) * sizeof head->sizes[0]);
     head->n_bytes -= size;
     head->n_texts -= 2;
+}
+
+/* Shortens the value of a header, which begins at that byte. */
+static void cut_value(struct answer_head *head, uint32_t index, size_t at, size_t size)
+{
+    size_t cut = head->sizes[index + 1] - size;
+
+    memmove(head->texts + at + size, head->texts + at + size + cut,
+            head->n_bytes - at - size - cut);
+    head->sizes[index + 1] = (uint32_t) size;
+    head->n_bytes -= cut;
 }
 
 int answer_settle_length(struct answer_head *head)
@@ -124,16 +153,20 @@ int answer_settle_length(struct answer_head *head)
         const struct head_text value = { name.data + name.size, head->sizes[i + 1] };
         bool is_length = target_text_is(name, "content-length");
         bool is_again = is_length && length.data;
-        if (is_length &&
-            (!is_number(value) || (is_again && (value.size != length.size ||
-                                                memcmp(value.data, length.data, value.size) != 0))))
+        struct head_text number = value;
+        if (is_length && (!read_length(value, &number) ||
+                          (is_again && (number.size != length.size ||
+                                        memcmp(number.data, length.data, number.size) != 0))))
             return -EPROTO;
         if (is_length && (is_again || has_coding)) {
             remove_header(head, i, at);
             continue;
         }
-        length = is_length ? value : length;
-        at += name.size + value.size;
+        if (is_length) {
+            cut_value(head, i, at + name.size, number.size);
+            length = number;
+        }
+        at += name.size + number.size;
         i += 2;
     }
     return 0;

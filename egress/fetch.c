@@ -610,7 +610,7 @@ static int take_line(struct fetch *fetch, const char *line, size_t size)
         return end_head(fetch);
     if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         answer_begin(&fetch->head);
-        return 0;
+        return memchr(line, '\r', size) ? -EPROTO : 0;
     }
     r = answer_check_coding(line, size);
     if (r < 0)

@@ -684,7 +684,10 @@ CHUNK_OF_GZIP = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ZIPPED), ZIPPED)
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: deflate\r\n\r\n" + CHUNK_OF_GZIP, "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\nx", "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello", "PROTOCOL"),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5,\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5, 05\r\n\r\nhello", "PROTOCOL"),
+    (b"HTTP/1.1\r200 OK\r\nContent-Length: 0\r\n\r\n", "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello", "PROTOCOL"),
     (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 70000 + b"\r\n\r\n", "HEAD_SIZE"),
     (b"HTTP/1.1 200 OK\r\n" + b"X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 2000 + b"\r\n", "HEAD_SIZE"),
@@ -704,6 +707,7 @@ def test_an_answer_that_is_none_is_a_failure(egress, server, answer, failure):
     (b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n5\r\nhello\r\n0\r\n\r\n", []),
     (b"Content-Length: 2\r\nX: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", []),
     (b"Content-Length: 5\r\nX: a\r\ncontent-length: 5\r\n\r\nhello", ["5"]),
+    (b"Content-Length: 5, 5,5\r\nX: a\r\ncontent-length: 5\t,5\r\n\r\nhello", ["5"]),
 ])
 def test_an_answer_has_one_length_or_none(egress, lengths, left):
     with raw_server(says(b"HTTP/1.1 200 OK\r\n" + lengths)) as port:
