@@ -173,6 +173,7 @@ void fetch_free(struct fetch *fetch)
 
 void fetch_end(struct fetch *fetch)
 {
+    fetch_flush(fetch->pool->egress);
     send_done(fetch);
     fetch_free(fetch);
 }
@@ -459,13 +460,6 @@ int fetch_on_body(struct fetch *fetch, const Skep__Egress__Body *body)
 
 /* ---- the answer */
 
-/* Counts a part of the body for which there is credit. */
-static void count_body(struct fetch *fetch, size_t size)
-{
-    fetch->credit -= (uint32_t) size;
-    fetch->received += size;
-}
-
 void fetch_flush(struct egress *egress)
 {
     if (egress->gathering)
@@ -479,7 +473,8 @@ static void gather(struct fetch *fetch, const uint8_t *data, size_t size)
 {
     struct egress *egress = fetch->pool->egress;
 
-    count_body(fetch, size);
+    fetch->credit -= (uint32_t) size;
+    fetch->received += size;
     while (size > 0) {
         if (egress->gathering != fetch || egress->n_gathered == sizeof egress->gathered) {
             fetch_flush(egress);
@@ -495,10 +490,37 @@ static void gather(struct fetch *fetch, const uint8_t *data, size_t size)
     }
 }
 
+static bool is_congested(const struct fetch *fetch)
+{
+    return fetch->client && helper_is_congested(fetch->client);
+}
+
+/* Sends what waited, as far as there is credit for it. */
+static void pass_held(struct fetch *fetch)
+{
+    size_t size = evbuffer_get_length(fetch->held);
+
+    size = size < fetch->credit ? size : fetch->credit;
+    if (size == 0)
+        return;
+    gather(fetch, evbuffer_pullup(fetch->held, (ev_ssize_t) size), size);
+    (void) evbuffer_drain(fetch->held, size);
+}
+
+void fetch_pass(struct fetch *fetch)
+{
+    if (!is_congested(fetch) ||
+        (fetch->is_over && fetch->failure != SKEP__EGRESS__FAILURE__FAILURE_CANCELLED))
+        pass_held(fetch);
+}
+
+/* Takes body from libcurl. While the channel is full, the server is held back: all that egress keeps for a skepd that does
+ * not read is bounded by the channel's mark, and what libcurl gives at once. */
 static size_t on_write(char *data, size_t size, size_t n, void *arg)
 {
     struct fetch *fetch = arg;
-    size_t bytes = size * n, now = bytes < fetch->credit ? bytes : fetch->credit;
+    size_t bytes = size * n, most = is_congested(fetch) ? 0 : fetch->credit;
+    size_t now = bytes < most ? bytes : most;
 
     if (!fetch->is_head_sent)
         fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
@@ -516,16 +538,17 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
     return bytes;
 }
 
-/* Sends what waited, as far as there is credit for it. */
-static void pass_held(struct fetch *fetch)
+void fetch_go_on(struct fetch *fetch)
 {
-    size_t size = evbuffer_get_length(fetch->held);
-
-    size = size < fetch->credit ? size : fetch->credit;
-    if (size == 0)
+    fetch_pass(fetch);
+    if (evbuffer_get_length(fetch->held) > 0)
         return;
-    gather(fetch, evbuffer_pullup(fetch->held, (ev_ssize_t) size), size);
-    (void) evbuffer_drain(fetch->held, size);
+    if (fetch->phase == FETCH_REST)
+        fetch->is_over = true;
+    if (!fetch->is_over && fetch->is_receive_paused && fetch->credit > 0) {
+        fetch->is_receive_paused = false;
+        unpause(fetch);
+    }
 }
 
 int fetch_on_credit(struct fetch *fetch, const Skep__Egress__Credit *credit)
@@ -536,15 +559,7 @@ int fetch_on_credit(struct fetch *fetch, const Skep__Egress__Credit *credit)
         return -EPROTO;
     pool_enter(pool);
     fetch->credit += credit->bytes;
-    pass_held(fetch);
-    if (evbuffer_get_length(fetch->held) == 0) {
-        if (fetch->phase == FETCH_REST)
-            fetch->is_over = true;
-        if (!fetch->is_over && fetch->is_receive_paused && fetch->credit > 0) {
-            fetch->is_receive_paused = false;
-            unpause(fetch);
-        }
-    }
+    fetch_go_on(fetch);
     pool_leave(pool);
     return 0;
 }
@@ -750,6 +765,7 @@ void fetch_on_result(struct fetch *fetch, CURLcode result)
 {
     (void) curl_multi_remove_handle(fetch->pool->multi, fetch->easy);
     fetch->is_in_multi = false;
+    fetch_pass(fetch);
     if (fetch->is_over)
         return;
     fetch->phase = FETCH_REST;

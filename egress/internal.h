@@ -79,6 +79,8 @@ struct pool *pool_get(struct egress *egress, const struct helper_client *client,
 void pool_retire(struct egress *egress, const struct helper_client *client, uint64_t tenant);
 /* Retires all pools of a skepd. */
 void pool_retire_client(struct egress *egress, const struct helper_client *client);
+/* Goes on with the fetches of a skepd that has taken all that was queued for it. */
+void pool_on_drained(struct egress *egress, const struct helper_client *client);
 /* Frees all pools, with their fetches, which are told nothing. */
 void pool_free_all(struct egress *egress);
 /* Decides how many idle connections the pool keeps from now on; before each fetch, outside of libcurl. */
@@ -163,7 +165,7 @@ struct fetch {
 
     /* The answer. */
     struct answer_head head;
-    struct evbuffer *held; /* body that waits for credit: less than libcurl gives at once */
+    struct evbuffer *held; /* body that waits for credit or for the channel: less than libcurl gives at once */
     uint32_t credit;
     bool is_head_sent, is_receive_paused;
     uint64_t received;
@@ -185,6 +187,10 @@ struct fetch *fetch_find(struct egress *egress, const struct helper_client *clie
 
 /* Notes the end of the look-up. addresses: NULL with an error. */
 void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addresses *addresses);
+/* Sends the body that waits, as far as credit and the channel allow. Outside of libcurl. */
+void fetch_pass(struct fetch *fetch);
+/* As fetch_pass; and asks libcurl for more of the answer if nothing waits any more. In pool_enter. */
+void fetch_go_on(struct fetch *fetch);
 /* Returns whether the answer is complete although libcurl waits for the rest of the request's body, which nobody needs any more: libcurl
  * wants to read no more, and was not asked to pause. Outside of libcurl. */
 bool fetch_is_answered(const struct fetch *fetch);

@@ -172,6 +172,11 @@ static void on_left(void *owner, struct helper_client *client)
         (void) event_add(egress->sweep, &at_once);
 }
 
+static void on_drained(void *owner, struct helper_client *client)
+{
+    pool_on_drained(owner, client);
+}
+
 static void stop(void *owner)
 {
     struct egress *egress = owner;
@@ -215,6 +220,7 @@ int main(int argc, char **argv)
         .open = open_files,
         .start = attach,
         .on_left = on_left,
+        .on_drained = on_drained,
         .stop = stop,
         .usage = usage,
         .options = options,

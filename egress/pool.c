@@ -137,6 +137,23 @@ void pool_retire_client(struct egress *egress, const struct helper_client *clien
     }
 }
 
+void pool_on_drained(struct egress *egress, const struct helper_client *client)
+{
+    struct pool_list *lists[] = { &egress->pools, &egress->retired };
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        for (struct pool *pool = TAILQ_FIRST(lists[i]), *next; pool; pool = next) {
+            struct fetch *fetch;
+            next = TAILQ_NEXT(pool, entry);
+            if (pool->client != client)
+                continue;
+            pool_enter(pool);
+            TAILQ_FOREACH (fetch, &pool->fetches, entry)
+                fetch_go_on(fetch);
+            pool_leave(pool);
+        }
+}
+
 void pool_free_all(struct egress *egress)
 {
     struct pool *pool;
@@ -167,6 +184,7 @@ static void drain(struct pool *pool)
     }
     for (struct fetch *fetch = TAILQ_FIRST(&pool->fetches), *next; fetch; fetch = next) {
         next = TAILQ_NEXT(fetch, entry);
+        fetch_pass(fetch);
         if (!fetch->is_over && fetch_is_answered(fetch))
             fetch_on_result(fetch, CURLE_OK);
         if (fetch->is_over)
@@ -177,8 +195,8 @@ static void drain(struct pool *pool)
 void pool_leave(struct pool *pool)
 {
     if (pool->depth == 1) {
-        fetch_flush(pool->egress);
         drain(pool);
+        fetch_flush(pool->egress);
     }
     pool->depth--;
     if (pool->depth == 0)

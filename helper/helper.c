@@ -22,6 +22,7 @@
 #include "helper.pb-c.h"
 #include "sandbox-policy/policy.h"
 
+#define OUTPUT_HIGH_BYTES (1U << 20) /* queued for one skepd: helper_is_congested */
 #define LAYERS_OPTION "--layers="
 
 struct helper_client {
@@ -71,6 +72,11 @@ int helper_send(struct helper_client *client, const ProtobufCMessage *frame)
     return r == -EPIPE ? 0 : r;
 }
 
+bool helper_is_congested(const struct helper_client *client)
+{
+    return channel_is_congested(client->channel);
+}
+
 bool helper_take_id(struct helper_client *client, uint64_t id)
 {
     if (id <= client->last_id)
@@ -112,6 +118,15 @@ static void client_free(struct helper_client *client)
     free(client);
 }
 
+static void on_drained(void *owner)
+{
+    struct helper_client *client = owner;
+    const struct helper_program *program = client->life->program;
+
+    if (program->on_drained)
+        program->on_drained(program->owner, client);
+}
+
 /* Ends a program, which has no other client; frees a unit's client. */
 static void on_closed(void *owner, int error)
 {
@@ -138,6 +153,8 @@ static int add_client(struct helper_life *life, int fd)
         .phase = 1,
         .owner = client,
         .on_closed = on_closed,
+        .on_drained = on_drained,
+        .output_high_bytes = OUTPUT_HIGH_BYTES,
     };
 
     const int socket_bytes = life->program->socket_bytes;

@@ -267,6 +267,42 @@ def test_an_answer_without_credit_holds_its_server_back(egress, server):
         assert fetch.failure == "CANCELLED" and fetch.done["received"] == 100000
 
 
+@pytest.mark.parametrize("credit", [256 << 10, 1 << 20])
+def test_small_pieces_of_an_answer_are_gathered(egress, credit):
+    """What egress keeps for a skepd that does not read is bounded by credit, however small the server's pieces are."""
+    connections = []
+
+    def drip(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connections.append(connection)
+        while True:
+            connection.sendall(b"1\r\nx\r\n" * 10000)
+
+    with raw_server(drip) as port:
+        fetches = [egress.open(f"http://127.0.0.1:{port}/", credit=credit) for _ in range(16)]
+
+        def is_held_back():
+            before = cpu_ns(egress.process.pid)
+            for _ in range(3):
+                if len(connections) < len(fetches) or select.select([], connections, [], 0.05)[1]:
+                    return False
+            return cpu_ns(egress.process.pid) == before
+
+        wait_for(is_held_back, "the servers to be held back")
+        rss = int(next(line for line in open(f"/proc/{egress.process.pid}/status") if line.startswith("VmRSS")).split()[1])
+        assert rss < 64 << 10
+        frames = 0
+        while any(len(fetch.body) < credit for fetch in fetches):
+            frames += egress.step()[1] == "body"
+        assert all(fetch.body == b"x" * credit for fetch in fetches)
+        assert frames < len(fetches) * credit // 100
+        for fetch in fetches:
+            egress.send("cancel", id=fetch.id)
+        for fetch in fetches:
+            assert egress.finish(fetch).failure == "CANCELLED"
+
+
 def test_an_answer_may_begin_before_the_body_has_ended(egress):
     def echo(connection):
         read_head(connection)
