@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <stdarg.h>
@@ -31,7 +32,16 @@
 #define KEPT_MAX_BYTES EGRESS_WINDOW_BYTES
 #define RESOLVE_MAX_BYTES (HOST_NAME_MAX_BYTES + 16 + NAMES_ADDRESSES_MAX * (INET6_ADDRSTRLEN + 3))
 #define CONNECTION_AGE_S 60L /* most age of an idle connection */
-#define BUFFER_BYTES (64L << 10)
+/* libcurl reads many buffers for one event of a socket: small ones bound the time of that. */
+#define BUFFER_BYTES (16L << 10)
+/* Bytes that a server may send besides EXTRA_RATIO times what came of the answer and went of the request: EXTRA_BYTES, and
+ * EXTRA_PER_MS for each millisecond. Handshakes, chunks, records and signs of life in a slow stream need less. */
+#define EXTRA_BYTES (UINT64_C(1) << 20)
+#define EXTRA_RATIO 8 /* a chunk of one byte has six */
+#define EXTRA_PER_MS 64
+#define NO_ANSWER "the server sends bytes that are no answer"
+#define UNREAD_MAX_BYTES ((size_t) 1 << 30)
+#define LOOK_NS (5 * NS_PER_MS) /* between two looks at a server */
 
 static uint64_t now_ns(void)
 {
@@ -264,6 +274,7 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
 static void progress(struct fetch *fetch)
 {
     fetch->progress_ns = now_ns();
+    fetch->pool->idle_bytes = 0;
 }
 
 /* ---- addresses */
@@ -658,6 +669,56 @@ static size_t on_line(char *line, size_t size, size_t n, void *arg)
     return r < 0 ? 0 : size * n;
 }
 
+/* ---- what a server sends */
+
+/* Returns how many bytes the connection has received in its life. */
+static uint64_t received_by(int fd)
+{
+    struct tcp_info info = { 0 };
+    socklen_t size = sizeof info;
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+/* Returns how many of them nobody has read yet: MSG_TRUNC counts without copying. */
+static uint64_t unread_of(int fd)
+{
+    ssize_t n = recv(fd, NULL, UNREAD_MAX_BYTES, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+
+    return n > 0 ? (uint64_t) n : 0;
+}
+
+void fetch_on_watch(struct fetch *fetch, int fd, int what)
+{
+    fetch->watched = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
+    if (what == CURL_POLL_REMOVE || fetch->fd == fd)
+        return;
+    fetch->fd = fd;
+    fetch->fd_first = received_by(fd);
+}
+
+void fetch_check_server(struct fetch *fetch)
+{
+    const uint64_t now = now_ns();
+
+    if (fetch->is_over || !fetch->is_in_multi || fetch->watched == CURL_POLL_NONE ||
+        now - fetch->looked_ns < LOOK_NS)
+        return;
+    fetch->looked_ns = now;
+    const uint64_t wanted =
+        fetch->received + evbuffer_get_length(fetch->held) + fetch->head.line_bytes + fetch->sent;
+    const uint64_t most =
+        EXTRA_BYTES + EXTRA_RATIO * wanted + (now - fetch->opened_ns) / NS_PER_MS * EXTRA_PER_MS;
+    const uint64_t all = received_by(fetch->fd);
+    if (all < fetch->fd_first) /* another connection with the same number */
+        fetch->fd_first = 0;
+    if (all <= fetch->fd_first + most || all - unread_of(fetch->fd) <= fetch->fd_first + most)
+        return;
+    /* libcurl would use a connection of HTTP/2 again. */
+    (void) curl_easy_setopt(fetch->easy, CURLOPT_FORBID_REUSE, 1L);
+    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL, NO_ANSWER);
+}
+
 /* ---- libcurl's end */
 
 static Skep__Egress__Failure failure_of(CURLcode result)
@@ -771,9 +832,11 @@ void fetch_on_result(struct fetch *fetch, CURLcode result)
     fetch->phase = FETCH_REST;
     if (is_answered_before(fetch, result))
         result = CURLE_OK;
-    if (result == CURLE_OK && !fetch->is_head_sent)
+    if (result == CURLE_OK && !fetch->is_head_sent && !fetch->pool->has_cut)
         fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CLOSED,
              "the server closed in the head of the answer");
+    else if ((result != CURLE_OK || !fetch->is_head_sent) && fetch->pool->has_cut)
+        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL, NO_ANSWER);
     else if (result != CURLE_OK)
         fail_for_result(fetch, result);
     else if (evbuffer_get_length(fetch->held) == 0)
@@ -784,10 +847,33 @@ void fetch_on_result(struct fetch *fetch, CURLcode result)
 
 /* ---- libcurl's handle */
 
+/* Counts the records of a connection. libcurl reads frames of HTTP/2 that carry nothing for as long as there are any, in
+ * one call: where there are too many, the connection looks closed to it. */
+static void on_record(int is_written, int version, int type, const void *data, size_t size,
+                      SSL *tls, void *arg)
+{
+    const uint8_t *header = data;
+    struct pool *pool = arg;
+
+    (void) version;
+    if (is_written != 0 || type != SSL3_RT_HEADER || size < SSL3_RT_HEADER_LENGTH)
+        return;
+    pool->idle_bytes += SSL3_RT_HEADER_LENGTH + ((size_t) header[3] << 8 | header[4]);
+    if (pool->idle_bytes <= EXTRA_BYTES)
+        return;
+    pool->idle_bytes = 0;
+    pool->has_cut = true;
+    SSL_set_shutdown(tls, SSL_RECEIVED_SHUTDOWN);
+}
+
 static CURLcode on_tls(CURL *easy, void *context, void *arg)
 {
+    struct pool *pool = arg; /* has the connection, and outlives it */
+
     (void) easy;
-    SSL_CTX_set1_cert_store(context, arg);
+    SSL_CTX_set1_cert_store(context, pool->egress->trust);
+    SSL_CTX_set_msg_callback(context, on_record);
+    SSL_CTX_set_msg_callback_arg(context, pool);
     return CURLE_OK;
 }
 
@@ -825,7 +911,7 @@ static int set_common(struct fetch *fetch)
     SET(CURLOPT_CAINFO, NULL);
     SET(CURLOPT_CAPATH, NULL);
     SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
-    SET(CURLOPT_SSL_CTX_DATA, fetch->pool->egress->trust);
+    SET(CURLOPT_SSL_CTX_DATA, fetch->pool);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
     SET(CURLOPT_OPENSOCKETDATA, fetch);
     /* A connection may outlive its fetch. */
@@ -1100,6 +1186,7 @@ static struct fetch *fetch_new(struct pool *pool, struct helper_client *client, 
     fetch->pool = pool;
     fetch->client = client;
     fetch->id = id;
+    fetch->fd = -1;
     fetch->opened_ns = fetch->progress_ns = now_ns();
     TAILQ_INSERT_TAIL(&pool->fetches, fetch, entry);
     LIST_INSERT_HEAD(bucket_of(pool->egress, id), fetch, bucket);

@@ -64,7 +64,14 @@ struct pool {
     uint64_t tenant;
     CURLM *multi;
     struct event *timer; /* libcurl's */
-    struct event *idle;  /* the end of a pool that nobody uses */
+    struct event *turn;  /* the next one, for connections that wait */
+    TAILQ_HEAD(connection_list, connection) waiting;
+    bool is_timer_waiting;
+    size_t
+        idle_bytes; /* bytes of TLS that libcurl has read since the last progress in this call of it */
+    bool has_cut;                /* a connection was closed in this call, for too many of them */
+    uint64_t began_ns, spent_ns; /* the turn under way, and libcurl's time in it */
+    struct event *idle;          /* the end of a pool that nobody uses */
     struct fetch_list fetches;
     unsigned n_fetches, n_lookups;
     TAILQ_HEAD(, known_name) known;
@@ -141,6 +148,8 @@ struct fetch {
     enum fetch_phase phase;
     bool is_in_multi;
     int watched; /* libcurl's wishes for its socket: CURL_POLL_… */
+    int fd;      /* the socket that was watched last, borrowed: may be closed; -1: none */
+    uint64_t fd_first, looked_ns; /* bytes that it had received before; the last look */
 
     CURL *easy;
     struct curl_slist *headers, *resolve;
@@ -187,6 +196,10 @@ struct fetch *fetch_find(struct egress *egress, const struct helper_client *clie
 
 /* Notes the end of the look-up. addresses: NULL with an error. */
 void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addresses *addresses);
+/* Notes libcurl's wishes, CURL_POLL_…, for a socket of the fetch. */
+void fetch_on_watch(struct fetch *fetch, int fd, int what);
+/* Fails a fetch whose server sends much that is no part of an answer. Outside of libcurl. */
+void fetch_check_server(struct fetch *fetch);
 /* Sends the body that waits, as far as credit and the channel allow. Outside of libcurl. */
 void fetch_pass(struct fetch *fetch);
 /* As fetch_pass; and asks libcurl for more of the answer if nothing waits any more. In pool_enter. */

@@ -21,6 +21,9 @@
 #define KNOWN_TTL_MAX_S 30
 #define LOOKUPS_MAX EGRESS_TENANT_FETCHES_MAX
 #define NS_PER_S UINT64_C(1000000000)
+/* Time of libcurl after which a pool's other sockets wait for the next turn of the loop, behind other pools. */
+#define TURN_NS (2 * UINT64_C(1000000))
+#define TURN_AGE_NS (10 * UINT64_C(1000000)) /* after which a turn in which nobody waits is over */
 
 struct known_name {
     TAILQ_ENTRY(known_name) entry;
@@ -38,7 +41,12 @@ struct lookup {
 
 /* A socket of libcurl's. */
 struct connection {
+    TAILQ_ENTRY(connection) entry; /* in the pool's waiting */
+    struct pool *pool;             /* borrowed */
+    curl_socket_t fd;
     struct event *event;
+    bool is_waiting; /* for the next turn; the event is not pending then */
+    int what;        /* CURL_CSELECT_… that waits */
 };
 
 static uint64_t now_ns(void)
@@ -71,6 +79,8 @@ static void pool_free(struct pool *pool)
         event_free(pool->timer);
     if (pool->idle)
         event_free(pool->idle);
+    if (pool->turn)
+        event_free(pool->turn);
     free(pool);
 }
 
@@ -182,8 +192,10 @@ static void drain(struct pool *pool)
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &fetch) == CURLE_OK)
             fetch_on_result(fetch, result);
     }
+    pool->has_cut = false;
     for (struct fetch *fetch = TAILQ_FIRST(&pool->fetches), *next; fetch; fetch = next) {
         next = TAILQ_NEXT(fetch, entry);
+        fetch_check_server(fetch);
         fetch_pass(fetch);
         if (!fetch->is_over && fetch_is_answered(fetch))
             fetch_on_result(fetch, CURLE_OK);
@@ -214,25 +226,100 @@ void pool_bound_idle(struct pool *pool)
 
 static void act(struct pool *pool, curl_socket_t fd, int what)
 {
+    uint64_t began = now_ns();
     int n_running;
 
     pool_enter(pool);
+    pool->idle_bytes = 0;
     (void) curl_multi_socket_action(pool->multi, fd, what, &n_running);
+    pool->spent_ns += now_ns() - began;
+    pool_leave(pool);
+}
+
+/* ---- turns: a pool that is busy leaves the loop to others after TURN_NS */
+
+static bool has_to_wait(struct pool *pool)
+{
+    uint64_t now = now_ns();
+
+    if (!TAILQ_EMPTY(&pool->waiting) || pool->is_timer_waiting)
+        return true;
+    if (now - pool->began_ns >= TURN_AGE_NS) {
+        pool->began_ns = now;
+        pool->spent_ns = 0;
+    }
+    return pool->spent_ns >= TURN_NS;
+}
+
+/* Asks for a turn behind what is ready now. */
+static void want_turn(struct pool *pool)
+{
+    static const struct timeval at_once = { 0 };
+
+    (void) event_add(pool->turn, &at_once);
+}
+
+static void wait_no_more(struct connection *connection)
+{
+    if (connection->is_waiting)
+        TAILQ_REMOVE(&connection->pool->waiting, connection, entry);
+    connection->is_waiting = false;
+}
+
+/* Serves what has waited, the longest wait first, until the turn is over. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct pool *pool = arg;
+    struct connection *connection;
+
+    (void) fd;
+    (void) what;
+    pool_enter(pool);
+    pool->began_ns = now_ns();
+    pool->spent_ns = 0;
+    if (pool->is_timer_waiting) {
+        pool->is_timer_waiting = false;
+        act(pool, CURL_SOCKET_TIMEOUT, 0);
+    }
+    while ((connection = TAILQ_FIRST(&pool->waiting)) && pool->spent_ns < TURN_NS) {
+        wait_no_more(connection);
+        (void) event_add(connection->event, NULL);
+        act(pool, connection->fd, connection->what);
+    }
+    if (!TAILQ_EMPTY(&pool->waiting))
+        want_turn(pool);
     pool_leave(pool);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
-    act(arg, fd,
-        ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
-            ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
+    struct connection *connection = arg;
+    struct pool *pool = connection->pool;
+
+    connection->what = ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
+                       ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0);
+    if (!has_to_wait(pool)) {
+        act(pool, fd, connection->what);
+        return;
+    }
+    (void) event_del(connection->event);
+    connection->is_waiting = true;
+    TAILQ_INSERT_TAIL(&pool->waiting, connection, entry);
+    want_turn(pool);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+    struct pool *pool = arg;
+
     (void) fd;
     (void) what;
-    act(arg, CURL_SOCKET_TIMEOUT, 0);
+    if (has_to_wait(pool)) {
+        pool->is_timer_waiting = true;
+        want_turn(pool);
+    } else {
+        act(pool, CURL_SOCKET_TIMEOUT, 0);
+    }
 }
 
 /* Watches a socket as libcurl asks for. */
@@ -245,15 +332,18 @@ static int on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *soc
                                   ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
 
     if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &fetch) == CURLE_OK && fetch)
-        ((struct fetch *) fetch)->watched = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
+        fetch_on_watch(fetch, fd, what);
     if (!connection) {
         if (what == CURL_POLL_REMOVE)
             return 0;
         connection = calloc(1, sizeof *connection);
         if (!connection)
             return -1;
+        connection->pool = pool;
+        connection->fd = fd;
         (void) curl_multi_assign(pool->multi, fd, connection);
     }
+    wait_no_more(connection);
     if (connection->event)
         event_free(connection->event);
     connection->event = NULL;
@@ -264,7 +354,7 @@ static int on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *soc
     }
     if ((events & (EV_READ | EV_WRITE)) == 0)
         return 0;
-    connection->event = event_new(pool->egress->base, fd, events, on_socket, pool);
+    connection->event = event_new(pool->egress->base, fd, events, on_socket, connection);
     return connection->event && event_add(connection->event, NULL) == 0 ? 0 : -1;
 }
 
@@ -286,7 +376,8 @@ static int set_up(struct pool *pool)
     pool->multi = curl_multi_init();
     pool->timer = evtimer_new(pool->egress->base, on_timer, pool);
     pool->idle = evtimer_new(pool->egress->base, on_idle, pool);
-    if (!pool->multi || !pool->timer || !pool->idle)
+    pool->turn = evtimer_new(pool->egress->base, on_turn, pool);
+    if (!pool->multi || !pool->timer || !pool->idle || !pool->turn)
         return -ENOMEM;
     r |= curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_watch);
     r |= curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
@@ -331,6 +422,7 @@ struct pool *pool_get(struct egress *egress, const struct helper_client *client,
     pool->tenant = tenant;
     TAILQ_INIT(&pool->fetches);
     TAILQ_INIT(&pool->known);
+    TAILQ_INIT(&pool->waiting);
     TAILQ_INSERT_HEAD(&egress->pools, pool, entry);
     egress->n_pools++;
     if (set_up(pool) < 0) {

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -269,7 +270,7 @@ def test_an_answer_without_credit_holds_its_server_back(egress, server):
 
 @pytest.mark.parametrize("credit", [256 << 10, 1 << 20])
 def test_small_pieces_of_an_answer_are_gathered(egress, credit):
-    """What egress keeps for a skepd that does not read is bounded by credit, however small the server's pieces are."""
+    """Credit bounds the memory for a skepd that does not read, however small the pieces of the server are."""
     connections = []
 
     def drip(connection):
@@ -853,6 +854,90 @@ def test_hung_fetches_of_many_tenants_cost_others_nothing(egress, server):
         assert not any(fetch.done for fetch in hung)
         egress.socket.close()  # and all end with it
         assert egress.process.wait(10) == 0
+
+
+def h2_frame(kind, flags, stream, payload=b""):
+    return struct.pack("!I", len(payload))[1:] + bytes([kind, flags]) + struct.pack("!I", stream) + payload
+
+
+H2_SETTINGS = h2_frame(4, 0, 0)
+H2_FLOODS = {
+    "ping acknowledged": (b"", h2_frame(6, 1, 0, bytes(8))),
+    "ping": (b"", h2_frame(6, 0, 0, bytes(8))),
+    "unknown": (b"", h2_frame(0x77, 0, 0, b"")),
+    "empty data": (h2_frame(1, 4, 1, b"\x88"), h2_frame(0, 0, 1, b"")),
+    "padding": (h2_frame(1, 4, 1, b"\x88"), h2_frame(0, 8, 1, b"\xff" + bytes(255))),
+}
+
+
+@contextlib.contextmanager
+def flood_server(pair, first, frame, taken):
+    """A server of HTTP/2 that sends the frame for ever. taken: gets each connection's bytes that went out."""
+    context = tls_context(pair)
+    context.set_alpn_protocols(["h2"])
+
+    def flood(connection):
+        count = [0]
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(65536)
+            tls.sendall(H2_SETTINGS + h2_frame(4, 1, 0) + first)
+            taken.append(count)
+            while True:
+                tls.sendall(frame * 2000)
+                count[0] += len(frame) * 2000
+
+    with raw_server(flood) as port:
+        yield port
+
+
+@pytest.mark.parametrize("kind", H2_FLOODS)
+def test_a_server_that_sends_frames_without_an_answer_is_given_up(egress, certificates, kind):
+    taken = []
+    with flood_server(certificates[1]["a.test"], *H2_FLOODS[kind], taken) as port:
+        fetch = egress.fetch(f"https://a.test:{port}/")
+        if kind == "ping":  # nghttp2 may give up first: its answers wait
+            assert fetch.failure in ("PROTOCOL", "CLOSED")
+        else:
+            assert fetch.failure == "PROTOCOL" and fetch.text == "the server sends bytes that are no answer"
+        # The connection is not used again.
+        assert egress.fetch(f"https://a.test:{port}/").done["connects"] == 1
+
+
+def test_extensions_of_chunks_without_end_are_given_up(egress):
+    def extend(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1;" + b"a" * 10000 + b"\r\nx\r\n")
+
+    with raw_server(extend) as port:
+        fetch = egress.fetch(f"http://127.0.0.1:{port}/")
+        assert fetch.failure == "PROTOCOL" and fetch.text == "the server sends bytes that are no answer"
+
+
+def test_bytes_that_wait_for_the_reader_are_no_flood(egress, server):
+    """Bytes that egress has not read from the socket count for nothing."""
+    fetch = egress.open(f"http://127.0.0.1:{server.port}/size/4000000", credit=1)
+    egress.wait_for(lambda: len(fetch.body) == 1)
+    for n in range(30):
+        egress.send("credit", id=fetch.id, bytes=1)
+        egress.wait_for(lambda n=n: len(fetch.body) == n + 2)
+    egress.send("credit", id=fetch.id, bytes=900000)
+    assert len(egress.finish(fetch).body) == 4000000 and fetch.failure == "NONE"
+
+
+def test_a_tenant_whose_servers_flood_leaves_the_loop_to_others(egress, server, certificates):
+    """Another tenant's fetch is through while floods are under way, which would never end by themselves."""
+    with flood_server(certificates[1]["a.test"], *H2_FLOODS["ping acknowledged"], []) as port:
+        floods = [egress.open(f"https://a.test:{port}/", tenant=7) for _ in range(24)]
+        n = 0
+        while not all(fetch.done for fetch in floods):
+            plain = egress.open(f"http://127.0.0.1:{server.port}/", tenant=8)
+            egress.wait_for(lambda plain=plain: plain.done is not None)
+            assert plain.failure == "NONE"
+            n += 1
+        assert n >= 2
+        assert {fetch.failure for fetch in floods} == {"PROTOCOL"}
 
 
 @pytest.mark.parametrize("phase", ["look-up", "connect", "head", "body", "sending"])

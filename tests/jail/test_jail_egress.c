@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -58,6 +59,7 @@ static void call_with_other_arguments(void)
 {
     static char page[4096] __attribute__((aligned(4096)));
     int one = 1, pair[2];
+    socklen_t size = sizeof page;
 
     expect_error(socket(AF_UNIX, SOCK_STREAM, 0), EPERM, "Unix socket");
     expect_error(socket(AF_NETLINK, SOCK_RAW, 0), EPERM, "netlink");
@@ -68,6 +70,9 @@ static void call_with_other_arguments(void)
     expect(fd >= 0, "socket");
     expect_error(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), EPERM, "reuse");
     expect_error(setsockopt(fd, SOL_SOCKET, SO_MARK, &one, sizeof one), EPERM, "mark");
+    expect_error(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, page, &size), EPERM, "congestion");
+    expect_error(getsockopt(fd, SOL_SOCKET, SO_PEERSEC, page, &size), EPERM, "peer's label");
+    expect(getsockopt(fd, IPPROTO_TCP, TCP_INFO, page, &size) == 0, "bytes of a connection");
     expect_error(fcntl(fd, F_SETOWN, 1), EPERM, "owner of a descriptor");
     expect_error(openat(AT_FDCWD, "/etc/hosts", O_RDONLY | O_CLOEXEC), EPERM, "file");
     expect_error(
