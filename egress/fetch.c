@@ -503,7 +503,7 @@ static void gather(struct fetch *fetch, const uint8_t *data, size_t size)
 
 static bool is_congested(const struct fetch *fetch)
 {
-    return fetch->client && helper_is_congested(fetch->client);
+    return fetch->client && helper_client_is_congested(fetch->client);
 }
 
 /* Sends what waited, as far as there is credit for it. */

@@ -22,7 +22,7 @@
 #include "helper.pb-c.h"
 #include "sandbox-policy/policy.h"
 
-#define OUTPUT_HIGH_BYTES (1U << 20) /* queued for one skepd: helper_is_congested */
+#define OUTPUT_HIGH_BYTES (1U << 20) /* queued for one skepd: helper_client_is_congested */
 #define LAYERS_OPTION "--layers="
 
 struct helper_client {
@@ -72,7 +72,7 @@ int helper_send(struct helper_client *client, const ProtobufCMessage *frame)
     return r == -EPIPE ? 0 : r;
 }
 
-bool helper_is_congested(const struct helper_client *client)
+bool helper_client_is_congested(const struct helper_client *client)
 {
     return channel_is_congested(client->channel);
 }

@@ -57,7 +57,7 @@ struct helper_program {
     int (*start)(void *owner, struct event_base *base, struct helper_words *words);
     /* Notes that a client has left; nothing can be sent to it any more. NULL: nothing to do. */
     void (*on_left)(void *owner, struct helper_client *client);
-    /* Notes that all that was queued for a client has been written, after helper_is_congested has been true. NULL: nothing
+    /* Notes that all that was queued for a client has been written, after helper_client_is_congested has been true. NULL: nothing
      * to do. */
     void (*on_drained)(void *owner, struct helper_client *client);
     /* Frees what hangs on the loop, after all clients have left, or what a failed start has left. NULL: nothing to do. */
@@ -84,7 +84,7 @@ int helper_answer(struct helper_client *client, const ProtobufCMessage *answer);
 int helper_send(struct helper_client *client, const ProtobufCMessage *frame);
 
 /* Returns whether so much is queued for a client that no more should be sent before on_drained. */
-bool helper_is_congested(const struct helper_client *client);
+bool helper_client_is_congested(const struct helper_client *client);
 
 /* For protocols whose ids only grow: takes the id of a new piece of work; false: it is not greater than those before. */
 bool helper_take_id(struct helper_client *client, uint64_t id);
