@@ -322,12 +322,14 @@ def chaos(skepd, seconds, seed, culprits=3):
     before = remains(skepd)
     for actor in actors:
         actor.start()
-    stage.end.wait(seconds / 4)
-    early = remains(skepd)
-    stage.end.wait(seconds - seconds / 4)
-    stage.end.set()
-    for actor in actors:
-        actor.join()
+    try:
+        stage.end.wait(seconds / 4)
+        early = remains(skepd)
+        stage.end.wait(seconds - seconds / 4)
+    finally:  # actors that go on would slow down each test that follows
+        stage.end.set()
+        for actor in actors:
+            actor.join()
     stage.note_workers()
     problems = [f"{actor.name}: {actor.broken}" for actor in actors if actor.broken]
     if skepd.process.poll() is not None or skepd.pid != pid:
