@@ -225,7 +225,8 @@ def test_wall_limit_ends_a_request_to_the_millisecond(start):
         {f"wall-{ms}": {"limits": {"wall_ms": ms}, "files": {"worker.js": never}} for ms in limits}
     )
     for ms in limits:
-        timed(skepd, f"wall-{ms}")
+        # The time can be over before the tenant is loaded.
+        wait_for(lambda ms=ms: timed(skepd, f"wall-{ms}")[0].code == "wall_request", "the tenant to be loaded")
         late, own = [], []
         pids = (os.getpid(), skepd.pid, skepd.worker()["pid"])
         for _ in range(40):
