@@ -496,6 +496,8 @@ def test_examples_of_the_page_are_what_skepd_writes(start):
     kinds = set()
     for example in examples:
         kind = example.get("event") or ("tenant" if "tenant_level" in example else "worker")
+        if kind == "egress":  # needs a server: test_egress_log.py
+            continue
         assert list(example) == list(real[kind]), kind
         kinds.add(kind)
     assert kinds == set(real)
