@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the files that a skepd.yaml names for secrets and certificates can be used: by the rules of skepd's start, for skepd
+ * Checks of the files that a skepd.yaml names for secrets and certificates: by the rules of skepd's start, for skepd
  * itself and for those that check its config, who may have fewer rights. Any process; before confinement.
  */
 #pragma once
