@@ -59,12 +59,17 @@ class _Reader(io.RawIOBase):
 
 class Connection:
     def __init__(self, address, timeout=30, receive_buffer=None):
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.address, self.timeout, self.receive_buffer = address, timeout, receive_buffer
+        self.is_last = False  # the last answer said Connection: close
+        self._connect()
+
+    def _connect(self):
+        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
-        if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(timeout)
-        self.socket.connect(address)
+        if self.receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        self.socket.settimeout(self.timeout)
+        self.socket.connect(self.address)
         self.file = self.socket.makefile("rb", buffering=256 * 1024)
 
     def __enter__(self):
@@ -97,6 +102,7 @@ class Connection:
         """Reads the head. The body is read from the response that this returns."""
         response = http.client.HTTPResponse(self, method=method)
         response.begin()
+        self.is_last = response.will_close
         return response
 
     def makefile(self, *_args, **_kwargs):
@@ -118,6 +124,12 @@ class Connection:
             return False
 
     def request(self, method, host, path="/", headers=(), body=None):
+        """Connects anew after an answer that said Connection: close, as each answer does that began
+        while much of the request's body was still to come (RFC 9112, section 9.6)."""
+        if self.is_last:
+            self.close()
+            self._connect()
+            self.is_last = False
         headers = list(headers)
         if body is not None:
             headers.append(("Content-Length", len(body)))
