@@ -58,8 +58,9 @@ class _Reader(io.RawIOBase):
 
 
 class Connection:
-    def __init__(self, address, timeout=30, receive_buffer=None):
-        self.address, self.timeout, self.receive_buffer = address, timeout, receive_buffer
+    def __init__(self, address, timeout=30, receive_buffer=None, source=None):
+        """source: the address that the connection comes from; None: any."""
+        self.address, self.timeout, self.receive_buffer, self.source = address, timeout, receive_buffer, source
         self.is_last = False  # the last answer said Connection: close
         self._connect()
 
@@ -69,6 +70,8 @@ class Connection:
         if self.receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         self.socket.settimeout(self.timeout)
+        if self.source:
+            self.socket.bind((self.source, 0))
         self.socket.connect(self.address)
         self.file = self.socket.makefile("rb", buffering=256 * 1024)
 

@@ -208,7 +208,7 @@ class Egress(Client):
 
         def place():
             os.dup2(high, CHANNEL_FD)
-            os.closerange(CHANNEL_FD + 1, 256)
+            os.closerange(CHANNEL_FD + 1, os.sysconf("SC_OPEN_MAX"))
 
         self.process = subprocess.Popen(
             [*launcher, BIN / "skep-egress", *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -99,12 +99,12 @@ class Manager:
 
 # Becomes a program as systemd would start it: with these descriptors from 3 on.
 PASS_FDS = """
-import os, sys
+import fcntl, os, sys
 names, *fds = sys.argv[1].split(","), *map(int, sys.argv[2].split(","))
-high = [os.dup2(fd, 100 + i) for i, fd in enumerate(fds)]
+high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 3 + len(fds)) for fd in fds]
 for i, fd in enumerate(high):
     os.dup2(fd, 3 + i, inheritable=True)
-os.closerange(3 + len(fds), 200)
+os.closerange(3 + len(fds), os.sysconf("SC_OPEN_MAX"))
 os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=":".join(names))
 os.execv(sys.argv[3], sys.argv[3:])
 """

@@ -277,6 +277,7 @@ def test_request_that_waits_longer_than_wall_ms_is_said_and_waits_on(start):
         {"seen": tenant(body, "watch", **limits), "not": tenant(body, **limits)},
         cordons=[cordon(), cordon("watch", limits={"observe": ["wall_ms"]})],
     )
+    assert skepd.get("seen").status == skepd.get("not").status == 200  # loaded: the first one waits for nothing
     assert all(answer.status == 200 for answer in get_all(skepd, "seen", 4))
     skepd.wait_idle()
     lines = observed(skepd, "seen", "wall_ms")

@@ -229,10 +229,7 @@ def limited(concurrency, queue):
 
 
 def connect_from(skepd, address):
-    connection = Connection.__new__(Connection)
-    connection.socket = socket.create_connection(skepd.address, 30, (address, 0))
-    connection.file = connection.socket.makefile("rb")
-    return connection
+    return Connection(skepd.address, source=address)
 
 
 def test_small_bodies_that_come_slowly_take_no_place_from_others(start):
@@ -364,6 +361,7 @@ def test_address_that_has_its_share_of_places_waits_for_others(start):
         connection.send_head("GET", "a.test", "/wait")
         tenant = skepd.tenant
         wait_for(lambda: tenant("a")["in_flight"] + tenant("a")["queued"] > number, "it to wait")
+    wait_for(lambda: skepd.tenant("a")["in_flight"] == 4, "all places to be one address's")
     with connect_from(skepd, "127.0.0.2") as other:
         other.send_head("GET", "a.test", "/wait")
         wait_for(lambda: skepd.tenant("a")["queued"] == 3, "the other to wait")
