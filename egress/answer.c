@@ -17,10 +17,26 @@ int answer_count(struct answer_head *head, size_t bytes)
     return 0;
 }
 
-void answer_begin(struct answer_head *head)
+/* Takes the reason phrase, which stands behind the second blank of the line (RFC 9112, section 4). One that has a control
+ * character is left out: nothing depends on it. */
+static void take_reason(struct answer_head *head, const char *line, size_t size)
+{
+    const char *at = line, *end = line + size;
+
+    for (unsigned blanks = 0; at < end && blanks < 2; at++)
+        blanks += *at == ' ';
+    struct head_text reason = { at, (size_t) (end - at) };
+    if (reason.size > sizeof head->reason)
+        reason.size = sizeof head->reason;
+    head->reason_bytes = target_is_value(reason) ? reason.size : 0;
+    memcpy(head->reason, reason.data, head->reason_bytes);
+}
+
+void answer_begin(struct answer_head *head, const char *line, size_t size)
 {
     head->n_texts = 0;
     head->n_bytes = 0;
+    take_reason(head, line, size);
 }
 
 static int add_text(struct answer_head *head, struct head_text text)

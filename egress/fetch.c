@@ -74,6 +74,8 @@ static void send_head(struct fetch *fetch, uint32_t status, uint32_t version, ui
     head.status = status;
     head.version = version;
     head.head = (ProtobufCBinaryData){ .data = packed, .len = size };
+    head.reason = (ProtobufCBinaryData){ .data = (uint8_t *) fetch->head.reason,
+                                         .len = fetch->head.reason_bytes };
     frame.message_case = SKEP__EGRESS__FROM_EGRESS__MESSAGE_HEAD;
     frame.head = &head;
     send_frame(fetch, &frame);
@@ -635,7 +637,7 @@ static int take_line(struct fetch *fetch, const char *line, size_t size)
     if (size == 0)
         return end_head(fetch);
     if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
-        answer_begin(&fetch->head);
+        answer_begin(&fetch->head, line, size);
         return memchr(line, '\r', size) ? -EPROTO : 0;
     }
     r = answer_check_coding(line, size);

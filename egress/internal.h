@@ -108,14 +108,16 @@ struct answer_head {
     size_t n_bytes, size;
     uint32_t sizes[2 * EGRESS_FIELDS_MAX]; /* sizes of the texts */
     uint32_t n_texts;
+    char reason[EGRESS_REASON_MAX_BYTES]; /* the reason phrase */
+    size_t reason_bytes;
     size_t line_bytes; /* bytes of all lines so far, those of 1xx and of trailers, too */
 };
 
 /* Takes one line of a head without its end. 0; -EMSGSIZE: too many bytes or headers; -EPROTO: a line that is none;
  * -ENOMEM. */
 int answer_add_line(struct answer_head *head, const char *line, size_t size);
-/* Forgets the lines of a provisional answer; its bytes still count. */
-void answer_begin(struct answer_head *head);
+/* Takes a status line, and forgets the lines of a provisional answer, whose bytes still count. */
+void answer_begin(struct answer_head *head, const char *line, size_t size);
 /* Counts bytes of lines. 0 or -EMSGSIZE. */
 int answer_count(struct answer_head *head, size_t bytes);
 /* Takes one line's claims about how the body comes: -EPROTO for a coding of the transfer but "chunked", which libcurl would decode on its

@@ -26,6 +26,8 @@ extern const struct frame_tails egress_tails;
 #define EGRESS_HEAD_MAX_BYTES (UINT32_C(64) << 10)
 /* Most headers of a request, and of an answer. */
 #define EGRESS_FIELDS_MAX 256
+/* Most bytes of an answer's reason phrase; a longer one is cut. */
+#define EGRESS_REASON_MAX_BYTES 256
 #define EGRESS_FETCHES_MAX 4096      /* open ones, in all */
 #define EGRESS_TENANT_FETCHES_MAX 64 /* open ones of one tenant */
 #define EGRESS_NAMED_MAX 64          /* prefixes in one Open: EGRESS_ADDRESSES_MAX of config.h */

@@ -213,6 +213,7 @@ int call_on_head(struct host *host, const Skep__Worker__CallHead *head)
         .head = view(head->head),
         .body = view(head->body),
         .end = head->end,
+        .reason = view(head->reason),
     };
     struct app *app = job->app;
     call->has_head = true;

@@ -233,6 +233,7 @@ struct isolate_answer {
     struct isolate_bytes head; /* packed; checked by the caller */
     struct isolate_bytes body; /* first part */
     bool end;                  /* the call is over */
+    struct isolate_bytes reason;
 };
 
 enum isolate_result isolate_on_call_head(struct isolate *isolate, uint64_t request,

@@ -271,9 +271,21 @@ size_t caller_kept_bytes(const struct caller *caller)
 
 /* ---- out */
 
+/* Copies a text to *at, which moves behind it. */
+static struct call_text copy_text(char **at, struct call_text from)
+{
+    const struct call_text to = { *at, from.size };
+
+    if (from.size > 0)
+        memcpy(*at, from.data, from.size);
+    *at += from.size;
+    return to;
+}
+
 static struct call_copy *copy_answer(const struct call_answer *answer)
 {
-    size_t size = sizeof(struct call_copy) + answer->n_fields * sizeof(struct call_field);
+    size_t size = sizeof(struct call_copy) + answer->n_fields * sizeof(struct call_field) +
+                  answer->reason.size;
 
     for (size_t i = 0; i < answer->n_fields; i++)
         size += answer->fields[i].name.size + answer->fields[i].value.size;
@@ -282,17 +294,14 @@ static struct call_copy *copy_answer(const struct call_answer *answer)
         return NULL;
     char *at = (char *) &copy->fields[answer->n_fields];
     copy->size = size;
-    copy->answer = (struct call_answer){ answer->status, copy->fields, answer->n_fields };
+    copy->answer = (struct call_answer){ .status = answer->status,
+                                         .fields = copy->fields,
+                                         .n_fields = answer->n_fields };
     for (size_t i = 0; i < answer->n_fields; i++) {
-        const struct call_text *from = &answer->fields[i].name;
-        struct call_text *to = &copy->fields[i].name;
-        for (unsigned k = 0; k < 2; k++, from++, to++) { /* the name, then the value */
-            if (from->size > 0)
-                memcpy(at, from->data, from->size);
-            *to = (struct call_text){ at, from->size };
-            at += from->size;
-        }
+        copy->fields[i].name = copy_text(&at, answer->fields[i].name);
+        copy->fields[i].value = copy_text(&at, answer->fields[i].value);
     }
+    copy->answer.reason = copy_text(&at, answer->reason);
     return copy;
 }
 

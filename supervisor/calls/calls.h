@@ -54,6 +54,7 @@ struct call_answer {
     unsigned status;
     const struct call_field *fields;
     size_t n_fields;
+    struct call_text reason; /* reason phrase; empty: there is none */
 };
 
 /* The functions of a kind of binding, called by the functions below. */

@@ -338,7 +338,11 @@ static int on_head(void *owner, const ProtobufCMessage *message)
     const Skep__Egress__Head *head = (const Skep__Egress__Head *) message;
     struct egress *egress = owner;
     struct egress_fetch *fetch = find(egress, head->id);
-    struct head fields;
+    struct egress_answer answer = {
+        .status = head->status,
+        .version = head->version,
+        .reason = { (const char *) head->reason.data, head->reason.len },
+    };
 
     if (!fetch)
         return refuse(egress, "it sent the head of a fetch that there is not, and is ended");
@@ -348,12 +352,14 @@ static int on_head(void *owner, const ProtobufCMessage *message)
         (head->version != 10 && head->version != 11 && head->version != 20))
         return refuse(egress, "it sent a status or a version that is none, and is ended");
     if (head->head.len > head_table_bytes(2 * (size_t) EGRESS_FIELDS_MAX) + EGRESS_HEAD_MAX_BYTES ||
-        head_open(head->head.data, head->head.len, 0, EGRESS_FIELDS_MAX, &fields) < 0 ||
-        !are_fields(fields))
+        head_open(head->head.data, head->head.len, 0, EGRESS_FIELDS_MAX, &answer.fields) < 0 ||
+        !are_fields(answer.fields))
         return refuse(egress, "it sent headers that are none, and is ended");
+    if (head->reason.len > EGRESS_REASON_MAX_BYTES || !target_is_value(answer.reason))
+        return refuse(egress, "it sent a reason phrase that is none, and is ended");
     fetch->has_head = true;
     if (fetch->ops)
-        fetch->ops->on_head(fetch->owner, head->status, head->version, &fields);
+        fetch->ops->on_head(fetch->owner, &answer);
     return 0;
 }
 

@@ -67,10 +67,17 @@ struct egress_result {
     uint64_t connect_us, head_us, total_us;
 };
 
+/* The head of an answer. Borrowed for the call. */
+struct egress_answer {
+    unsigned status, version; /* version: 10, 11 or 20 */
+    struct head_text reason;  /* without control characters; at most EGRESS_REASON_MAX_BYTES */
+    struct head fields;       /* opened: names and values in turn */
+};
+
 /* Functions of the opener, called on the loop, never inside of a function below but egress_free. All are required. */
 struct egress_ops {
-    /* The answer's head, once. fields: opened, names and values in turn; borrowed for the call. version: 10, 11 or 20. */
-    void (*on_head)(void *owner, unsigned status, unsigned version, const struct head *fields);
+    /* The answer's head, once. */
+    void (*on_head)(void *owner, const struct egress_answer *answer);
     /* A part of the answer's body, within the credit. */
     void (*on_body)(void *owner, const uint8_t *data, size_t size);
     /* So many bytes more of the request's body may be sent. */

@@ -141,6 +141,7 @@ void call_frames_send_head(struct request *request, uint32_t id, const struct ca
     frame.id = id;
     frame.status = answer->status;
     frame.head = bytes(packed, size);
+    frame.reason = bytes(answer->reason.data, answer->reason.size);
     frame.body = bytes(part->data, part->size);
     frame.end = part->end;
     send_frame(request, SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD, &frame);

@@ -153,13 +153,13 @@ static bool is_null_body(unsigned status)
     return status == 204 || status == 205 || status == 304;
 }
 
-static void on_head(void *owner, unsigned status, unsigned version, const struct head *head)
+static void on_head(void *owner, const struct egress_answer *from)
 {
     struct fetch *fetch = owner;
     struct call_field fields[EGRESS_FIELDS_MAX];
-    int n = pass_fields(head, fields);
+    int n = pass_fields(&from->fields, fields);
+    unsigned status = from->status;
 
-    (void) version;
     if (refuse_for_room(fetch))
         return;
     if (n < 0 || status < 200 || status > 599) {
@@ -167,7 +167,7 @@ static void on_head(void *owner, unsigned status, unsigned version, const struct
              n < 0 ? "the answer has a header that is none" : "the answer's status is none");
         return;
     }
-    const struct call_answer answer = { status, fields, (size_t) n };
+    const struct call_answer answer = { status, fields, (size_t) n, view(from->reason) };
     fetch->status = status;
     fetch->has_answer_body = fetch->has_answer_body && !is_null_body(status);
     call_count(fetch->parent, ERROR_NONE);

@@ -110,7 +110,9 @@ static int respond(void *to, const struct http_response *response, const uint8_t
 
     if (n < 0)
         return n;
-    struct call_answer answer = { response->status, fields, (size_t) n };
+    struct call_answer answer = { .status = response->status,
+                                  .fields = fields,
+                                  .n_fields = (size_t) n };
     service->has_body = !service->is_head && response->status != 204 && response->status != 205 &&
                         response->status != 304;
     size = service->has_body ? size : 0;
@@ -160,7 +162,7 @@ static void answer_problem(struct call *call, enum error_code code, unsigned ret
         { literal("content-length"), literal(length) },
         { literal("skep-error"), literal(info->code) },
     };
-    struct call_answer answer = { info->status, fields, 3 };
+    struct call_answer answer = { .status = info->status, .fields = fields, .n_fields = 3 };
     (void) snprintf(id, sizeof id, "%" PRIu64, request_id);
     if (request_id > 0)
         fields[answer.n_fields++] = (struct call_field){ literal("skep-request-id"), literal(id) };

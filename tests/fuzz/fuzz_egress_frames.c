@@ -90,14 +90,16 @@ static void check_printable(struct head_text text)
         check(text.data[i] >= ' ' && text.data[i] <= '~');
 }
 
-static void on_head(void *owner, unsigned status, unsigned version, const struct head *fields)
+static void on_head(void *owner, const struct egress_answer *answer)
 {
     struct opener *opener = owner;
-    struct head rest = *fields;
+    struct head rest = answer->fields;
+    unsigned status = answer->status, version = answer->version;
 
     check(opener->fetch && opener->n_heads++ == 0);
     check(status >= 200 && status <= 999 && (version == 10 || version == 11 || version == 20));
     check(rest.n_texts <= 2 * EGRESS_FIELDS_MAX && rest.n_texts % 2 == 0);
+    check(answer->reason.size <= EGRESS_REASON_MAX_BYTES);
     while (rest.n_texts > 0) {
         struct head_text text = head_next(&rest);
         check(!memchr(text.data, '\n', text.size) && !memchr(text.data, '\r', text.size));

@@ -152,6 +152,13 @@ def test_what_a_server_says_goes_on_to_the_client(serve, upstream):
     assert response.headers.get("content-length") in (None, "4000")
 
 
+def test_status_text_is_the_servers_reason_phrase(serve):
+    with raw_server(says(b"HTTP/1.1 418 I'm a \xe4 pot\r\nContent-Length: 0\r\n\r\n")) as port:
+        skepd = serve({"a": fetching(
+            f"const r = await fetch('http://127.0.0.1:{port}/'); return Response.json([r.status, r.statusText, r.clone().statusText]);")})
+        assert told(skepd.get("a")) == [418, "I'm a \xe4 pot", "I'm a \xe4 pot"]
+
+
 # ---- streams
 
 

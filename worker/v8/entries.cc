@@ -327,9 +327,10 @@ enum isolate_result isolate_on_call_head(struct isolate *self, uint64_t request,
                                          const struct isolate_answer *answer)
 {
     Entry entry(self, request);
-    v8::Local<v8::String> head;
+    v8::Local<v8::String> head, reason;
     v8::Local<v8::Value> body;
     if (!text_from_latin1(self->v8, answer->head).ToLocal(&head) ||
+        !text_from_latin1(self->v8, answer->reason).ToLocal(&reason) ||
         !body_value(self->v8, answer->body).ToLocal(&body))
         return ISOLATE_EXTERNAL_LIMIT;
     v8::Local<v8::Value> argv[] = { number(self->v8, request),
@@ -337,8 +338,9 @@ enum isolate_result isolate_on_call_head(struct isolate *self, uint64_t request,
                                     number(self->v8, answer->status),
                                     head,
                                     body,
-                                    v8::Boolean::New(self->v8, answer->end) };
-    (void) entry.call(ENTRY_ON_CALL_HEAD, 6, argv);
+                                    v8::Boolean::New(self->v8, answer->end),
+                                    reason };
+    (void) entry.call(ENTRY_ON_CALL_HEAD, 7, argv);
     return entry.finish();
 }
 

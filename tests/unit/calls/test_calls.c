@@ -221,7 +221,7 @@ static int say_body(struct attempt *attempt, uint32_t id, size_t size, bool is_e
 }
 
 static const struct call_field field = { { "x-a", 3 }, { "b", 1 } };
-static const struct call_answer answer = { 200, &field, 1 };
+static const struct call_answer answer = { .status = 200, .fields = &field, .n_fields = 1 };
 
 static int setup(void **state)
 {
@@ -395,7 +395,7 @@ static void test_what_waits_is_counted(void **state)
     static const uint8_t bytes[10];
     static char value[1000];
     const struct call_field long_field = { { "x-long", 6 }, { value, sizeof value } };
-    const struct call_answer large = { 200, &long_field, 1 };
+    const struct call_answer large = { .status = 200, .fields = &long_field, .n_fields = 1 };
     struct attempt *attempt = begin();
     struct call *call = make(attempt), *other = make(attempt);
 

@@ -92,7 +92,7 @@ static void test_the_head_of_an_answer_is_packed(void **state)
 
     (void) state;
     assert_int_equal(answer_add_line(&answer, "Early: 1", 8), 0);
-    answer_begin(&answer);
+    answer_begin(&answer, "HTTP/1.1 200 OK", 15);
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
         assert_int_equal(answer_add_line(&answer, lines[i], strlen(lines[i])), 0);
     assert_int_equal(answer_pack(&answer, &packed, &size), 0);
@@ -120,8 +120,33 @@ static void test_the_head_of_an_answer_has_bounds(void **state)
     assert_int_equal(answer_count(&answer, 2), -EMSGSIZE);
     assert_int_equal(answer_count(&answer, SIZE_MAX), -EMSGSIZE);
     assert_int_equal(answer_count(&answer, 1), 0);
-    answer_begin(&answer);
+    answer_begin(&answer, "HTTP/1.1 200 OK", 15);
     assert_int_equal(answer_count(&answer, 1), -EMSGSIZE);
+}
+
+static void test_the_reason_phrase_is_what_stands_behind_the_status(void **state)
+{
+    static const char *const lines[][2] = {
+        { "HTTP/1.1 200 OK", "OK" },
+        { "HTTP/1.1 404 Not Found", "Not Found" },
+        { "HTTP/1.1 200 ", "" },
+        { "HTTP/1.1 200", "" },
+        { "HTTP/1.1 200 \xc4\xa4", "\xc4\xa4" },
+        { "HTTP/1.1 200 a\x01b", "" },
+        { "HTTP/2 200 ", "" },
+    };
+    _cleanup_(answer_done) struct answer_head answer = { .n_texts = 0 };
+    char longest[EGRESS_REASON_MAX_BYTES + 100] = "HTTP/1.1 200 ";
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        answer_begin(&answer, lines[i][0], strlen(lines[i][0]));
+        assert_int_equal(answer.reason_bytes, strlen(lines[i][1]));
+        assert_memory_equal(answer.reason, lines[i][1], answer.reason_bytes);
+    }
+    memset(longest + 13, 'a', sizeof longest - 13);
+    answer_begin(&answer, longest, sizeof longest);
+    assert_int_equal(answer.reason_bytes, EGRESS_REASON_MAX_BYTES);
 }
 
 int main(void)
@@ -131,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_headers_of_the_connection_are_not_the_tenants),
         cmocka_unit_test(test_the_head_of_an_answer_is_packed),
         cmocka_unit_test(test_the_head_of_an_answer_has_bounds),
+        cmocka_unit_test(test_the_reason_phrase_is_what_stands_behind_the_status),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,14 +114,14 @@ struct scene {
     unsigned n_room;
 };
 
-static void on_head(void *owner, unsigned status, unsigned version, const struct head *fields)
+static void on_head(void *owner, const struct egress_answer *answer)
 {
     struct opener *opener = owner;
-    struct head rest = *fields;
+    struct head rest = answer->fields;
 
     opener->n_heads++;
-    opener->status = status;
-    opener->version = version;
+    opener->status = answer->status;
+    opener->version = answer->version;
     for (; rest.n_texts > 0; opener->n_fields++)
         (void) head_next(&rest);
 }
@@ -742,6 +742,33 @@ static void value_with_newline(const struct scene *s)
     say_bad_head(s, 200, 20, "a", "b\r\nc: d");
 }
 
+static void say_reason(const struct scene *s, const char *reason)
+{
+    static uint8_t packed[16];
+    Skep__Egress__Head head = SKEP__EGRESS__HEAD__INIT;
+
+    head.id = 1;
+    head.status = 200;
+    head.version = 11;
+    head.head.data = packed;
+    head.head.len = pack_head(packed, 0, NULL);
+    head.reason = bytes_of(reason);
+    say(s, SKEP__EGRESS__FROM_EGRESS__MESSAGE_HEAD, &head);
+}
+
+static void reason_with_newline(const struct scene *s)
+{
+    say_reason(s, "OK\r\nSet-Cookie: a=b");
+}
+
+static void long_reason(const struct scene *s)
+{
+    char reason[EGRESS_REASON_MAX_BYTES + 2] = "";
+
+    memset(reason, 'a', sizeof reason - 1);
+    say_reason(s, reason);
+}
+
 static void broken_head(const struct scene *s)
 {
     Skep__Egress__Head head = SKEP__EGRESS__HEAD__INIT;
@@ -815,6 +842,8 @@ static const struct {
     { name_with_blank, "it sent headers that are none, and is ended" },
     { value_with_newline, "it sent headers that are none, and is ended" },
     { broken_head, "it sent headers that are none, and is ended" },
+    { reason_with_newline, "it sent a reason phrase that is none, and is ended" },
+    { long_reason, "it sent a reason phrase that is none, and is ended" },
     { too_many_fields, "it sent headers that are none, and is ended" },
     { second_hello, "it broke the protocol, and is ended" },
     { no_message, "it broke the protocol, and is ended" },

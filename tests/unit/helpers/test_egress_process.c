@@ -39,6 +39,7 @@
 struct opener {
     unsigned n_ends;
     unsigned status;
+    char reason[16];
     enum egress_end end;
     char body[16];
     char text[128];
@@ -58,11 +59,14 @@ struct scene {
 
 /* ---- the opener */
 
-static void on_head(void *owner, unsigned status, unsigned version, const struct head *fields)
+static void on_head(void *owner, const struct egress_answer *answer)
 {
-    (void) fields;
-    assert_int_equal(version, 11);
-    ((struct opener *) owner)->status = status;
+    struct opener *opener = owner;
+
+    assert_int_equal(answer->version, 11);
+    opener->status = answer->status;
+    (void) snprintf(opener->reason, sizeof opener->reason, "%.*s", (int) answer->reason.size,
+                    answer->reason.data);
 }
 
 static void on_body(void *owner, const uint8_t *data, size_t size)
@@ -229,6 +233,7 @@ static void expect_answer(struct scene *s)
         turn(s);
     assert_int_equal(opener->end, EGRESS_COMPLETE);
     assert_int_equal(opener->status, 200);
+    assert_string_equal(opener->reason, "OK");
     assert_string_equal(opener->body, "hello");
 }
 

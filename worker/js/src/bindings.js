@@ -33,8 +33,8 @@ defineInterface(Fetcher, "Fetcher");
 
 // ---- entries
 
-export const onCallHead = (request, id, status, head, data, end) =>
-    fetchLibrary().onCallHead(request, id, status, head, data, end);
+export const onCallHead = (request, id, status, head, data, end, reason) =>
+    fetchLibrary().onCallHead(request, id, status, head, data, end, reason);
 export const onCallBody = (request, id, data, end) => fetchLibrary().onCallBody(request, id, data, end);
 export const onCallCredit = (request, id, credit) => fetchLibrary().onCallCredit(request, id, credit);
 export const onCallFailed = (request, id, isLimit, message) => fetchLibrary().onCallFailed(request, id, isLimit, message);

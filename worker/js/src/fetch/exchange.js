@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One call to the supervisor, from its head to the end of its answer: the body goes out as far as there is credit, the answer comes in by the
-// entries at the end of this file. The asker has made the call and gets its answer: answered(exchange, status, head), with exchange.incoming
+// entries at the end of this file. The asker has made the call and gets its answer: answered(exchange, status, head, reason), with exchange.incoming
 // unless the answer has no body; failed(error); failure(isLimit, message), which makes the error of a call that skepd has failed.
 import {
     call as openCall, cancelCall, consumeCall, log, sendCall,
@@ -191,7 +191,7 @@ function find(request, id) {
     return MapPrototypeGet(call.exchanges, id);
 }
 
-export function onCallHead(request, id, status, head, data, end) {
+export function onCallHead(request, id, status, head, data, end, reason) {
     const exchange = find(request, id);
     if (exchange === undefined) {
         return;
@@ -203,7 +203,7 @@ export function onCallHead(request, id, status, head, data, end) {
     if (end) {
         leave(exchange, isOver());
     }
-    exchange.asker.answered(exchange, status, head);
+    exchange.asker.answered(exchange, status, head, reason);
 }
 
 export function onCallBody(request, id, data, end) {

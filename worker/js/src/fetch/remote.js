@@ -72,12 +72,12 @@ class Asker {
         });
     }
 
-    answered(exchange, status, head) {
+    answered(exchange, status, head, reason) {
         try {
             const list = listFromHead(head, 0);
             const location = isRedirect(status) && this.redirect !== "manual" ? locationOf(this.url, list) : undefined;
             if (location === undefined) {
-                this.deliver(exchange, status, list);
+                this.deliver(exchange, status, reason, list);
             } else {
                 this.follow(exchange, this.prepareHop(status, location));
             }
@@ -131,7 +131,7 @@ class Asker {
         }
     }
 
-    deliver(exchange, status, list) {
+    deliver(exchange, status, reason, list) {
         let { incoming } = exchange;
         const codings = incoming === undefined ? undefined : codingsOf(this.url, list);
         if (codings !== undefined) {
@@ -139,7 +139,7 @@ class Asker {
             list = withoutCodings(list);
         }
         const body = incoming === undefined ? null : new Body(undefined, incoming, undefined);
-        withIntegrity(this.integrity, this.url, createFetched(this.url, status, "", list, body, this.hops > 0), this.resolve, this.reject);
+        withIntegrity(this.integrity, this.url, createFetched(this.url, status, reason, list, body, this.hops > 0), this.resolve, this.reject);
     }
 
     failed(error) {
