@@ -127,6 +127,7 @@ const char *address_kind_text(enum address_kind kind)
         [ADDRESS_TEREDO] = "a Teredo address",
         [ADDRESS_FOREIGN] = "neither an IPv4 nor an IPv6 address",
         [ADDRESS_OWN] = "an address of this host",
+        [ADDRESS_DENIED] = "an address that is denied",
     };
 
     return texts[kind];
@@ -169,17 +170,21 @@ static bool read_inner(const struct sockaddr *address, enum address_kind kind,
     return true;
 }
 
-bool address_is_reachable(const struct sockaddr *address, const struct address_prefix *named,
-                          size_t n_named, enum address_kind *ret_kind)
+bool address_is_reachable(const struct sockaddr *address, const struct address_rules *rules,
+                          enum address_kind *ret_kind)
 {
     enum address_kind kind = address_kind_of(address);
     struct sockaddr_in inner;
 
     *ret_kind = kind;
+    if (address_is_named(address, rules->denied, rules->n_denied)) {
+        *ret_kind = ADDRESS_DENIED;
+        return false;
+    }
     if (kind == ADDRESS_PUBLIC)
         return true;
-    if (kind == ADDRESS_MAPPED || !address_is_named(address, named, n_named))
+    if (kind == ADDRESS_MAPPED || !address_is_named(address, rules->named, rules->n_named))
         return false;
     return !read_inner(address, kind, &inner) ||
-           address_is_reachable((const struct sockaddr *) &inner, named, n_named, ret_kind);
+           address_is_reachable((const struct sockaddr *) &inner, rules, ret_kind);
 }

@@ -31,22 +31,31 @@ enum address_kind {
     ADDRESS_TEREDO,
     ADDRESS_FOREIGN, /* neither IPv4 nor IPv6 */
     ADDRESS_OWN,     /* an address of this host, which the address alone does not tell */
+    ADDRESS_DENIED,  /* one that the operator has denied, whatever it is */
     ADDRESS_KINDS,
 };
 
-/* Returns the kind by the address alone; never ADDRESS_OWN. address: as long as its family says. */
+/* Returns the kind by the address alone; never ADDRESS_OWN or ADDRESS_DENIED. address: as long as its family says. */
 enum address_kind address_kind_of(const struct sockaddr *address);
 /* Returns the kind for people: "a loopback address". Static string. */
 const char *address_kind_text(enum address_kind kind);
 
+/* The operator's prefixes. Borrowed. */
+struct address_rules {
+    const struct address_prefix *named; /* reachable although they are not public */
+    size_t n_named;
+    const struct address_prefix *denied; /* never reachable, named or not */
+    size_t n_denied;
+};
+
 /*
- * Returns whether the address is public or in one of the named prefixes. An address that has an IPv4
+ * Returns whether the address is public or in one of the named prefixes, and in none of the denied ones. An address that has an IPv4
  * address in it (NAT64, 6to4, Teredo) must be named, and the address in it be reachable by itself. A
  * mapped address, which stands for the IPv4 address that could be used instead, is never reachable.
  * *ret_kind: its kind, or that of the address in it which is to blame.
  */
-bool address_is_reachable(const struct sockaddr *address, const struct address_prefix *named,
-                          size_t n_named, enum address_kind *ret_kind);
+bool address_is_reachable(const struct sockaddr *address, const struct address_rules *rules,
+                          enum address_kind *ret_kind);
 /* Returns whether one of the prefixes has the address. */
 bool address_is_named(const struct sockaddr *address, const struct address_prefix *named,
                       size_t n_named);

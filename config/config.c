@@ -88,6 +88,7 @@ struct config *config_free(struct config *config)
     keys_done(&config_keys, config);
     free(config->proxy_prefixes);
     free(config->egress.addresses.prefixes);
+    free(config->egress.denied.prefixes);
     free(config->path);
     free(config);
     return NULL;

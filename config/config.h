@@ -20,7 +20,7 @@
 /* Most prefixes in one list of addresses: as many as one Open of egress.proto may name. */
 #define EGRESS_ADDRESSES_MAX 64
 
-/* Prefixes of addresses that a fetch may reach although they are not public. */
+/* Prefixes of addresses that a fetch may reach although they are not public, or may not reach. */
 struct egress_addresses {
     char **texts;                    /* checked */
     unsigned n;                      /* number of texts, and of prefixes */
@@ -96,6 +96,7 @@ struct egress_config { /* see egress_rules.h */
     struct host_rules allow; /* the most that tenants may fetch; not given: everything */
     struct host_rules deny;  /* hosts alone: no tenant may fetch from them */
     struct egress_addresses addresses;
+    struct egress_addresses denied; /* no fetch may reach them, public or not */
 };
 
 struct deploy_config {

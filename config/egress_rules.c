@@ -183,14 +183,14 @@ enum fetch_verdict egress_rules_ask(const struct config *config, const struct co
     return FETCH_ALLOWED;
 }
 
-const struct address_prefix *egress_rules_named(const struct config *config,
-                                                const struct cordon_config *cordon, size_t *ret_n)
+struct address_rules egress_rules_addresses(const struct config *config,
+                                            const struct cordon_config *cordon)
 {
-    const struct egress_addresses *addresses =
+    const struct egress_addresses *named =
         cordon->addresses.is_given ? &cordon->addresses : &config->egress.addresses;
+    const struct egress_addresses *denied = &config->egress.denied;
 
-    *ret_n = addresses->n;
-    return addresses->prefixes;
+    return (struct address_rules){ named->prefixes, named->n, denied->prefixes, denied->n };
 }
 
 const char *egress_rules_suggest(const struct host_question *question,

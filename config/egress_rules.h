@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "common/address_kind.h"
 #include "config/allowed_hosts.h"
 #include "config/manifest.h"
 
@@ -35,10 +36,10 @@ enum fetch_verdict egress_rules_ask(const struct config *config, const struct co
                                     const struct host_question *question,
                                     char text[static FETCH_TEXT_BYTES]);
 
-/* Returns the prefixes that tenants of the cordon may reach although they are not public; borrowed from one of
- * both, at most EGRESS_ADDRESSES_MAX. */
-const struct address_prefix *egress_rules_named(const struct config *config,
-                                                const struct cordon_config *cordon, size_t *ret_n);
+/* Returns the prefixes that tenants of the cordon may reach although they are not public, and those that they may not reach;
+ * borrowed from both, at most EGRESS_ADDRESSES_MAX each. */
+struct address_rules egress_rules_addresses(const struct config *config,
+                                            const struct cordon_config *cordon);
 
 /* Writes the narrowest rule about a host that allows the question, as it may stand in allowed_hosts: "http://a.test:8080".
  * "" for a question that no rule can allow. Returns rule. */

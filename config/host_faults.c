@@ -34,18 +34,17 @@ static bool read_address(const char *host, struct sockaddr_storage *ret_address)
 }
 
 /* Returns the kind of the host's address if that may not be reached; ADDRESS_PUBLIC if it may, or if the host is a name. */
-static enum address_kind refused_kind(const char *host, const struct address_prefix *named,
-                                      size_t n_named)
+static enum address_kind refused_kind(const char *host, const struct address_rules *rules)
 {
     struct sockaddr_storage address;
     enum address_kind kind = ADDRESS_PUBLIC;
 
     if (host_name_is_localhost(host)) {
-        enum address_kind other = refused_kind("[::1]", named, n_named);
-        return other != ADDRESS_PUBLIC ? other : refused_kind("127.0.0.1", named, n_named);
+        enum address_kind other = refused_kind("[::1]", rules);
+        return other != ADDRESS_PUBLIC ? other : refused_kind("127.0.0.1", rules);
     }
     if (!read_address(host, &address) ||
-        address_is_reachable((const struct sockaddr *) &address, named, n_named, &kind))
+        address_is_reachable((const struct sockaddr *) &address, rules, &kind))
         return ADDRESS_PUBLIC;
     return kind;
 }
@@ -54,16 +53,19 @@ static enum address_kind refused_kind(const char *host, const struct address_pre
 static void check_address(const struct host_rule *rule, const struct config *config,
                           const struct cordon_config *cordon, char *text)
 {
-    const struct address_prefix *named = NULL;
+    struct address_rules rules = { .n_named = 0 };
     char key[96] = "egress.addresses";
-    size_t n_named = 0;
 
     if (config)
-        named = egress_rules_named(config, cordon, &n_named);
+        rules = egress_rules_addresses(config, cordon);
     if (config && cordon->addresses.is_given)
         (void) snprintf(key, sizeof key, "cordons.%.63s.addresses", cordon->name);
-    enum address_kind kind = refused_kind(rule->host, named, n_named);
-    if (kind != ADDRESS_PUBLIC)
+    enum address_kind kind = refused_kind(rule->host, &rules);
+    if (kind == ADDRESS_DENIED)
+        (void) snprintf(text, HOST_FAULT_BYTES,
+                        "the host is an address that egress.deny_addresses of skepd.yaml has: "
+                        "expected another one");
+    else if (kind != ADDRESS_PUBLIC)
         (void) snprintf(text, HOST_FAULT_BYTES,
                         "the host is %s: expected a public one, or one that the operator names in "
                         "%s of skepd.yaml",
@@ -141,9 +143,11 @@ const char *host_rule_fault(const struct host_rule *rule, const struct config *c
 /* Returns the addresses of a host on loopback, for people; NULL: it is another host. */
 static const char *loopback_of(const char *host)
 {
+    const struct address_rules none = { .n_named = 0 };
+
     if (host_name_is_localhost(host))
         return "127.0.0.1 and ::1";
-    if (refused_kind(host, NULL, 0) != ADDRESS_LOOPBACK)
+    if (refused_kind(host, &none) != ADDRESS_LOOPBACK)
         return NULL;
     return host[0] == '[' ? "::1" : host;
 }

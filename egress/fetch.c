@@ -284,17 +284,23 @@ static void progress(struct fetch *fetch)
 /* A long name of the host is cut, so that the remedy is whole. */
 static void refuse_address(struct fetch *fetch, enum address_kind kind)
 {
-    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
-         "%.100s leads to %s, which may not be reached unless egress.addresses in skepd.yaml names "
-         "it",
-         fetch->host, address_kind_text(kind));
+    if (kind == ADDRESS_DENIED)
+        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
+             "%.100s leads to an address that egress.deny_addresses in skepd.yaml has",
+             fetch->host);
+    else
+        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
+             "%.100s leads to %s, which may not be reached unless egress.addresses in skepd.yaml "
+             "names "
+             "it",
+             fetch->host, address_kind_text(kind));
 }
 
 static bool may_reach(struct fetch *fetch, const struct sockaddr *address)
 {
     enum address_kind kind;
 
-    if (address_is_reachable(address, fetch->named, fetch->n_named, &kind))
+    if (address_is_reachable(address, &fetch->addresses, &kind))
         return true;
     refuse_address(fetch, kind);
     return false;
@@ -331,7 +337,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
     (void) purpose;
     if (fetch->is_over || address->socktype != SOCK_STREAM || !may_reach(fetch, &address->addr))
         return CURL_SOCKET_BAD;
-    if (!address_is_named(&address->addr, fetch->named, fetch->n_named) &&
+    if (!address_is_named(&address->addr, fetch->addresses.named, fetch->addresses.n_named) &&
         is_own(&address->addr, address->addrlen)) {
         refuse_address(fetch, ADDRESS_OWN);
         return CURL_SOCKET_BAD;
@@ -1094,7 +1100,19 @@ void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addres
 }
 
 /* Every list of the config fits in a frame. */
-_Static_assert(EGRESS_ADDRESSES_MAX <= EGRESS_NAMED_MAX, "EGRESS_NAMED_MAX");
+_Static_assert(EGRESS_ADDRESSES_MAX <= EGRESS_PREFIXES_MAX, "EGRESS_PREFIXES_MAX");
+
+/* Copies prefixes. False: one is none. */
+static bool take_prefixes(Skep__Egress__Prefix *const *from, size_t n, struct address_prefix *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (from[i]->address.len != sizeof to[i].bytes || from[i]->bits > 128)
+            return false;
+        memcpy(to[i].bytes, from[i]->address.data, sizeof to[i].bytes);
+        to[i].bits = from[i]->bits;
+    }
+    return true;
+}
 
 /* Takes numbers and prefixes. -EPROTO: skepd sends no such ones. */
 static int take_numbers(struct fetch *fetch, const Skep__Egress__Open *open)
@@ -1105,19 +1123,16 @@ static int take_numbers(struct fetch *fetch, const Skep__Egress__Open *open)
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
         if (times[i] == 0 || times[i] > TIME_MAX_MS)
             return -EPROTO;
-    if (open->credit > EGRESS_CREDIT_MAX_BYTES || open->n_named > EGRESS_NAMED_MAX ||
-        open->head.len > EGRESS_HEAD_MAX_BYTES ||
+    if (open->credit > EGRESS_CREDIT_MAX_BYTES || open->n_named > EGRESS_PREFIXES_MAX ||
+        open->n_denied > EGRESS_PREFIXES_MAX || open->head.len > EGRESS_HEAD_MAX_BYTES ||
         head_open(open->head.data, open->head.len, 0, EGRESS_FIELDS_MAX, &head) < 0 ||
         (open->has_length && (!open->has_body || open->length > INT64_MAX)))
         return -EPROTO;
-    for (size_t i = 0; i < open->n_named; i++) {
-        const Skep__Egress__Prefix *named = open->named[i];
-        if (named->address.len != sizeof fetch->named[i].bytes || named->bits > 128)
-            return -EPROTO;
-        memcpy(fetch->named[i].bytes, named->address.data, named->address.len);
-        fetch->named[i].bits = named->bits;
-    }
-    fetch->n_named = open->n_named;
+    if (!take_prefixes(open->named, open->n_named, fetch->named) ||
+        !take_prefixes(open->denied, open->n_denied, fetch->denied))
+        return -EPROTO;
+    fetch->addresses =
+        (struct address_rules){ fetch->named, open->n_named, fetch->denied, open->n_denied };
     fetch->connect_ms = open->connect_ms;
     fetch->head_ms = open->head_ms;
     fetch->idle_ms = open->idle_ms;

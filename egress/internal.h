@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/address.h"
+#include "common/address_kind.h"
 #include "config/host_name.h"
 #include "egress.pb-c.h"
 #include "egress/names.h"
@@ -157,9 +157,9 @@ struct fetch {
     struct curl_slist *headers, *resolve;
     char host[HOST_NAME_MAX_BYTES + 1];
     uint32_t port;
-    struct address_prefix named[EGRESS_NAMED_MAX];
-    size_t n_named;
-    void *lookup; /* pool.c's; NULL: none is under way */
+    struct address_prefix named[EGRESS_PREFIXES_MAX], denied[EGRESS_PREFIXES_MAX];
+    struct address_rules addresses; /* both */
+    void *lookup;                   /* pool.c's; NULL: none is under way */
 
     uint64_t opened_ns, connected_ns, head_ns, progress_ns;
     uint32_t connect_ms, head_ms, idle_ms, total_ms;
@@ -176,7 +176,8 @@ struct fetch {
 
     /* The answer. */
     struct answer_head head;
-    struct evbuffer *held; /* body that waits for credit or for the channel: less than libcurl gives at once */
+    struct evbuffer
+        *held; /* body that waits for credit or for the channel: less than libcurl gives at once */
     uint32_t credit;
     bool is_head_sent, is_receive_paused;
     uint64_t received;

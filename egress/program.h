@@ -30,4 +30,4 @@ extern const struct frame_tails egress_tails;
 #define EGRESS_REASON_MAX_BYTES 256
 #define EGRESS_FETCHES_MAX 4096      /* open ones, in all */
 #define EGRESS_TENANT_FETCHES_MAX 64 /* open ones of one tenant */
-#define EGRESS_NAMED_MAX 64          /* prefixes in one Open: EGRESS_ADDRESSES_MAX of config.h */
+#define EGRESS_PREFIXES_MAX 64 /* prefixes in a list of Open: EGRESS_ADDRESSES_MAX of config.h */

@@ -163,7 +163,9 @@ static int check_request(const struct egress_request *request)
     if (request->head_size > EGRESS_HEAD_MAX_BYTES)
         return -EMSGSIZE;
     if (head_open(request->head, request->head_size, 0, HEAD_REQUEST_FIELDS_MAX, &head) < 0 ||
-        request->credit > EGRESS_CREDIT_MAX_BYTES || request->n_named > EGRESS_NAMED_MAX ||
+        request->credit > EGRESS_CREDIT_MAX_BYTES ||
+        request->addresses.n_named > EGRESS_PREFIXES_MAX ||
+        request->addresses.n_denied > EGRESS_PREFIXES_MAX ||
         (request->length >= 0 && !request->has_body))
         return -EINVAL;
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
@@ -172,23 +174,36 @@ static int check_request(const struct egress_request *request)
     return head.n_texts > 2 * EGRESS_FIELDS_MAX ? -EMSGSIZE : 0;
 }
 
+struct prefix_list {
+    Skep__Egress__Prefix prefixes[EGRESS_PREFIXES_MAX], *list[EGRESS_PREFIXES_MAX];
+};
+
+/* Writes prefixes for a frame, which borrows them. Returns their number. */
+static size_t list_prefixes(const struct address_prefix *from, size_t n, struct prefix_list *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct head_text address = { (const char *) from[i].bytes, sizeof from[i].bytes };
+        to->prefixes[i] = (Skep__Egress__Prefix) SKEP__EGRESS__PREFIX__INIT;
+        to->prefixes[i].address = bytes_of(address);
+        to->prefixes[i].bits = from[i].bits;
+        to->list[i] = &to->prefixes[i];
+    }
+    return n;
+}
+
 static int send_open(const struct egress_fetch *fetch, const struct egress_request *request)
 {
     Skep__Egress__Open open = SKEP__EGRESS__OPEN__INIT;
     Skep__Egress__ToEgress frame = SKEP__EGRESS__TO_EGRESS__INIT;
-    Skep__Egress__Prefix named[EGRESS_NAMED_MAX], *list[EGRESS_NAMED_MAX];
+    struct prefix_list named, denied;
     const struct head_text scheme = { request->is_https ? "https" : "http",
                                       request->is_https ? 5 : 4 };
     const struct head_text head = { (const char *) request->head, request->head_size };
 
-    for (size_t i = 0; i < request->n_named; i++) {
-        const struct address_prefix *prefix = &request->named[i];
-        const struct head_text address = { (const char *) prefix->bytes, sizeof prefix->bytes };
-        named[i] = (Skep__Egress__Prefix) SKEP__EGRESS__PREFIX__INIT;
-        named[i].address = bytes_of(address);
-        named[i].bits = prefix->bits;
-        list[i] = &named[i];
-    }
+    open.n_named = list_prefixes(request->addresses.named, request->addresses.n_named, &named);
+    open.named = named.list;
+    open.n_denied = list_prefixes(request->addresses.denied, request->addresses.n_denied, &denied);
+    open.denied = denied.list;
     open.id = fetch->id;
     open.tenant = request->tenant;
     open.method = bytes_of(request->method);
@@ -201,8 +216,6 @@ static int send_open(const struct egress_fetch *fetch, const struct egress_reque
     open.has_length = request->length >= 0;
     open.length = request->length >= 0 ? (uint64_t) request->length : 0;
     open.credit = request->credit;
-    open.named = list;
-    open.n_named = request->n_named;
     open.connect_ms = request->connect_ms;
     open.head_ms = request->head_ms;
     open.idle_ms = request->idle_ms;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/address.h"
+#include "common/address_kind.h"
 #include "proto/head.h"
 #include "supervisor/helpers/helper.h"
 
@@ -32,9 +32,7 @@ struct egress_request {
     int64_t length; /* bytes of the body; -1: not known */
     uint32_t
         credit; /* bytes of the answer's body that may come at once; at most EGRESS_CREDIT_MAX_BYTES */
-    const struct address_prefix
-        *named;     /* prefixes that may be reached although they are not public */
-    size_t n_named; /* at most EGRESS_NAMED_MAX */
+    struct address_rules addresses;                  /* at most EGRESS_PREFIXES_MAX of each list */
     uint32_t connect_ms, head_ms, idle_ms, total_ms; /* as in Open */
 };
 

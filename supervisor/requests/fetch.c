@@ -301,8 +301,7 @@ static int open_at_egress(struct fetch *fetch, const char **ret_secret)
         request.head = with_secrets.data;
         request.head_size = with_secrets.size;
     }
-    request.named =
-        egress_rules_named(fetch->parent->ledger->config, version->cordon, &request.n_named);
+    request.addresses = egress_rules_addresses(fetch->parent->ledger->config, version->cordon);
     fetch->credit = request.credit;
     r = egress_open(fetches_of(fetch)->egress, &request, &egress_ops, fetch, &fetch->open);
     fetch_head_done(&with_secrets);

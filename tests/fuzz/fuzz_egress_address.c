@@ -28,17 +28,22 @@ static void check_public_ipv4(uint32_t address)
     require((two & 0xfffe) != 0xc612 && (two & 0xffc0) != 0x6440);
 }
 
+static const struct address_rules no_rules = { NULL, 0, NULL, 0 };
+
 static void check(const struct sockaddr *address, const struct address_prefix *named)
 {
     enum address_kind kind = ADDRESS_KINDS, again = ADDRESS_KINDS;
-    const bool alone = address_is_reachable(address, NULL, 0, &kind);
-    const bool with_name = address_is_reachable(address, named, 1, &again);
+    const struct address_rules with = { named, 1, NULL, 0 }, against = { named, 1, named, 1 };
+    const bool alone = address_is_reachable(address, &no_rules, &kind);
+    const bool with_name = address_is_reachable(address, &with, &again);
 
     require(kind < ADDRESS_KINDS && again < ADDRESS_KINDS && address_kind_text(kind));
     require(alone == (kind == ADDRESS_PUBLIC) && kind == address_kind_of(address));
     require(with_name || !alone);
     if (with_name && !alone)
         require(address_is_named(address, named, 1) && kind != ADDRESS_MAPPED);
+    if (address_is_named(address, named, 1))
+        require(!address_is_reachable(address, &against, &again) && again == ADDRESS_DENIED);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -56,13 +61,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (length == 16) {
         memcpy(&in6.sin6_addr, data, 16);
         check((const struct sockaddr *) &in6, &named);
-        if (address_is_reachable((const struct sockaddr *) &in6, NULL, 0, &kind))
+        if (address_is_reachable((const struct sockaddr *) &in6, &no_rules, &kind))
             require((data[0] & 0xe0) == 0x20);
         return 0;
     }
     memcpy(&in.sin_addr, data, 4);
     check((const struct sockaddr *) &in, &named);
-    if (address_is_reachable((const struct sockaddr *) &in, NULL, 0, &kind))
+    if (address_is_reachable((const struct sockaddr *) &in, &no_rules, &kind))
         check_public_ipv4(ntohl(in.sin_addr.s_addr));
     return 0;
 }

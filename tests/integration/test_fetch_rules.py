@@ -172,6 +172,11 @@ def test_a_reload_of_the_operators_lists_counts_for_the_next_fetch(serve, upstre
     assert "egress.deny, the operator's list, denies the host 127.0.0.1" in ask(skepd, "a", line)
     reload_with(addresses=["127.0.0.0/8"], allow=["a.test"])
     assert "is not in egress.allow, the operator's list" in ask(skepd, "a", line)
+    # A denied address is denied by each of its names.
+    reload_with(addresses=["127.0.0.0/8"], deny_addresses=["127.0.0.1"])
+    for host in ("127.0.0.1", "b.test"):
+        said = ask(skepd, "a", f"GET http://{host}:{upstream.port}/size/3")
+        assert f"{host} leads to an address that egress.deny_addresses in skepd.yaml has" in said
     # The connection that is still open leads to an address that is not named any more.
     reload_with(addresses=[])
     assert "may not be reached" in ask(skepd, "a", line)

@@ -138,6 +138,8 @@ static const struct {
     { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ADDRESS_MULTICAST },
 };
 
+static const struct address_rules no_rules = { NULL, 0, NULL, 0 };
+
 static void test_each_address_has_the_kind_of_its_range(void **state)
 {
     (void) state;
@@ -152,7 +154,7 @@ static void test_public_addresses_alone_are_reachable_without_a_name(void **stat
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct sockaddr_storage storage = address(rows[i].text);
         enum address_kind kind = ADDRESS_KINDS;
-        assert_int_equal(address_is_reachable((const struct sockaddr *) &storage, NULL, 0, &kind),
+        assert_int_equal(address_is_reachable((const struct sockaddr *) &storage, &no_rules, &kind),
                          rows[i].kind == ADDRESS_PUBLIC);
         assert_int_equal(kind, rows[i].kind);
     }
@@ -165,8 +167,37 @@ static bool reaches(const char *text, const char *named, enum address_kind *ret_
 
     assert_int_equal(address_prefix_parse("192.0.2.77", &prefixes[0]), 0);
     assert_int_equal(address_prefix_parse(named, &prefixes[1]), 0);
-    return address_is_reachable((const struct sockaddr *) &storage, prefixes, ARRAY_LEN(prefixes),
-                                ret_kind);
+    const struct address_rules rules = { prefixes, ARRAY_LEN(prefixes), NULL, 0 };
+    return address_is_reachable((const struct sockaddr *) &storage, &rules, ret_kind);
+}
+
+/* Returns the kind for which the address is not reachable where all are named and one prefix is denied. */
+static enum address_kind kind_denied(const char *text, const char *denied)
+{
+    const struct sockaddr_storage storage = address(text);
+    struct address_prefix all[2], prefix;
+    enum address_kind kind;
+
+    assert_int_equal(address_prefix_parse("0.0.0.0/0", &all[0]), 0);
+    assert_int_equal(address_prefix_parse("::/0", &all[1]), 0);
+    assert_int_equal(address_prefix_parse(denied, &prefix), 0);
+    const struct address_rules rules = { all, ARRAY_LEN(all), &prefix, 1 };
+    return address_is_reachable((const struct sockaddr *) &storage, &rules, &kind) ? ADDRESS_KINDS
+                                                                                   : kind;
+}
+
+static void test_a_denied_address_is_not_reachable_by_any_way(void **state)
+{
+    (void) state;
+    assert_int_equal(kind_denied("93.184.216.34", "93.184.216.0/24"), ADDRESS_DENIED);
+    assert_int_equal(kind_denied("93.184.217.34", "93.184.216.0/24"), ADDRESS_KINDS);
+    assert_int_equal(kind_denied("10.0.0.1", "10.0.0.0/8"), ADDRESS_DENIED);
+    assert_int_equal(kind_denied("2a00:1450::1", "2a00:1450::/32"), ADDRESS_DENIED);
+    /* The IPv4 address in it: NAT64, 6to4, Teredo. */
+    assert_int_equal(kind_denied("64:ff9b::5db8:d822", "93.184.216.0/24"), ADDRESS_DENIED);
+    assert_int_equal(kind_denied("2002:5db8:d822::1", "93.184.216.0/24"), ADDRESS_DENIED);
+    assert_int_equal(kind_denied("2001:0:1:2:3:4:a247:27dd", "93.184.216.0/24"), ADDRESS_DENIED);
+    assert_int_equal(kind_denied("64:ff9b::5db8:d922", "93.184.216.0/24"), ADDRESS_KINDS);
 }
 
 static void test_a_named_address_is_reachable_and_its_neighbour_is_not(void **state)
@@ -220,8 +251,8 @@ static void test_other_families_are_never_reachable(void **state)
     (void) state;
     assert_int_equal(address_prefix_parse("0.0.0.0/0", &all[0]), 0);
     assert_int_equal(address_prefix_parse("::/0", &all[1]), 0);
-    assert_false(
-        address_is_reachable((const struct sockaddr *) &unix_address, all, ARRAY_LEN(all), &kind));
+    const struct address_rules rules = { all, ARRAY_LEN(all), NULL, 0 };
+    assert_false(address_is_reachable((const struct sockaddr *) &unix_address, &rules, &kind));
     assert_int_equal(kind, ADDRESS_FOREIGN);
 }
 
@@ -238,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_each_address_has_the_kind_of_its_range),
         cmocka_unit_test(test_public_addresses_alone_are_reachable_without_a_name),
         cmocka_unit_test(test_a_named_address_is_reachable_and_its_neighbour_is_not),
+        cmocka_unit_test(test_a_denied_address_is_not_reachable_by_any_way),
         cmocka_unit_test(test_other_families_are_never_reachable),
         cmocka_unit_test(test_each_kind_has_a_text),
     };

@@ -82,8 +82,8 @@ static void test_each_key_is_read_as_it_stands(void **state)
               "\"[2001:db8::53]:53\"]\n"
               "  ca: more.pem\n  allow: [\"GET *.a.test/v1\"]\n  deny: [b.test, \"*.c.test\", "
               "\"[::1]\"]\n  addresses: [10.0.0.0/8, \"fd00::/8\"]\n"
+              "  deny_addresses: [203.0.113.0/24]\n"
               "cordons:\n  - { name: x, allowed_hosts: [], addresses: [] }\n  - { name: y }\n");
-    size_t n;
 
     (void) state;
     assert_int_equal(config->egress.n_dns, 4);
@@ -95,11 +95,11 @@ static void test_each_key_is_read_as_it_stands(void **state)
     assert_int_equal(config->egress.addresses.n, 2);
     assert_true(config->cordons[0]->hosts.is_given && config->cordons[0]->addresses.is_given);
     assert_false(config->cordons[1]->hosts.is_given || config->cordons[1]->addresses.is_given);
-    (void) egress_rules_named(config, config->cordons[0], &n);
-    assert_int_equal(n, 0);
-    const struct address_prefix *named = egress_rules_named(config, config->cordons[1], &n);
-    assert_int_equal(n, 2);
-    assert_int_equal(named[1].bits, 8);
+    struct address_rules rules = egress_rules_addresses(config, config->cordons[0]);
+    assert_true(rules.n_named == 0 && rules.n_denied == 1);
+    rules = egress_rules_addresses(config, config->cordons[1]);
+    assert_true(rules.n_named == 2 && rules.n_denied == 1);
+    assert_true(rules.named[1].bits == 8 && rules.denied[0].bits == 96 + 24);
     (void) config_free(config);
     config = parse("egress: { socket: e.sock }\n");
     assert_string_equal(config->egress.socket, "/etc/skep/e.sock");
@@ -116,7 +116,7 @@ static void test_what_is_wrong_is_told_with_what_is_right(void **state)
           "egress.fetch: \"maybe\" is not a switch: expected on or off" },
         { "egress: { alow: [] }",
           "unknown key \"alow\" in egress: did you mean \"allow\"? Expected "
-          "one of fetch, socket, dns, ca, allow, deny, addresses" },
+          "one of fetch, socket, dns, ca, allow, deny, addresses, deny_addresses" },
         { "egress: { dns: [] }", "egress.dns: empty list: expected at least 1" },
         { "egress: { dns: [dns.test] }",
           "egress.dns[0]: \"dns.test\" is not a resolver: expected an address, as 192.0.2.53, "

@@ -445,13 +445,14 @@ static void test_fetch_goes_out_and_its_answer_comes_back(void **state)
 {
     struct scene *s = *state;
     struct address_prefix named = { .bytes = { 1, 2, 3 }, .bits = 120 };
+    struct address_prefix denied[2] = { { .bytes = { 4 }, .bits = 8 },
+                                        { .bytes = { 5 }, .bits = 9 } };
     uint8_t packed[256];
     const size_t size = pack_head(packed, ARRAY_LEN(fields), fields);
     struct egress_request request = request_of(packed, size);
     struct opener *opener = &s->openers[0];
 
-    request.named = &named;
-    request.n_named = 1;
+    request.addresses = (struct address_rules){ &named, 1, denied, 2 };
     request.length = 7;
     assert_int_equal(egress_open(s->egress, &request, &ops, opener, &opener->fetch), 0);
     assert_int_equal(egress_count(s->egress), 1);
@@ -471,6 +472,8 @@ static void test_fetch_goes_out_and_its_answer_comes_back(void **state)
     assert_int_equal(open->credit, CREDIT);
     assert_true(open->n_named == 1 && open->named[0]->bits == 120);
     assert_memory_equal(open->named[0]->address.data, named.bytes, 16);
+    assert_true(open->n_denied == 2 && open->denied[1]->bits == 9);
+    assert_memory_equal(open->denied[1]->address.data, denied[1].bytes, 16);
     assert_true(open->connect_ms == 1 && open->head_ms == 2 && open->idle_ms == 3 &&
                 open->total_ms == 4);
     skep__egress__to_egress__free_unpacked(frame, NULL);
@@ -1042,24 +1045,25 @@ static void test_requests_that_egress_would_refuse_are_not_sent(void **state)
     struct egress_fetch *fetch;
     size_t size = pack_head(packed, ARRAY_LEN(fields), fields);
     const struct egress_request good = request_of(packed, size);
-    struct egress_request bad[8];
+    struct egress_request bad[9];
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         bad[i] = good;
     bad[0].head_size = 3;
     bad[1].credit = EGRESS_CREDIT_MAX_BYTES + 1;
-    bad[2].n_named = EGRESS_NAMED_MAX + 1;
+    bad[2].addresses.n_named = EGRESS_PREFIXES_MAX + 1;
     bad[3].connect_ms = 0;
     bad[4].total_ms = UINT32_MAX;
     bad[5].has_body = false;
     bad[5].length = 0;
-    bad[6].head_size = EGRESS_HEAD_MAX_BYTES + 1;
+    bad[6].addresses.n_denied = EGRESS_PREFIXES_MAX + 1;
+    bad[7].head_size = EGRESS_HEAD_MAX_BYTES + 1;
     static char path[FRAME_MAX_BYTES];
     memset(path, 'a', sizeof path);
-    bad[7].path = (struct head_text){ path, sizeof path };
+    bad[8].path = (struct head_text){ path, sizeof path };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(egress_open(s->egress, &bad[i], &ops, s, &fetch),
-                         i < 6 ? -EINVAL : -EMSGSIZE);
+                         i < 7 ? -EINVAL : -EMSGSIZE);
     for (size_t i = 0; i < ARRAY_LEN(many); i++)
         many[i] = "a";
     size = pack_head(packed, ARRAY_LEN(many), many);
