@@ -13,6 +13,9 @@ const char *secret_check_header(const struct secret_value *value)
     for (size_t i = 0; i < value->size; i++)
         if (value->data[i] < ' ' || value->data[i] > '~')
             return "a header needs printable ASCII without line ends";
+    /* Blanks around a value are not part of it (RFC 9110, section 5.5): another one would arrive. */
+    if (value->size == 0 || value->data[0] == ' ' || value->data[value->size - 1] == ' ')
+        return "a header needs a value that does not begin or end with a blank";
     return NULL;
 }
 

@@ -150,6 +150,20 @@ static void test_a_secret_that_is_gone_stops_the_request(void **state)
     assert_int_equal(injected.n, 0);
 }
 
+static void test_values_that_would_arrive_as_others_are_none_for_a_header(void **state)
+{
+    static char bad[][4] = { "", " ", "   ", " a", "a ", "a\nb", "a\tb", "\xc3\xa4" };
+    char words[] = "a b";
+    const struct secret_value good = { words, 3 };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const struct secret_value value = { bad[i], strlen(bad[i]) };
+        assert_non_null(secret_check_header(&value));
+    }
+    assert_null(secret_check_header(&good));
+}
+
 static void refused(const char *entry, const char *message)
 {
     struct config_errors errors = { 0 };
@@ -197,6 +211,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_only_its_path_gets_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_secret_that_is_gone_stops_the_request, set_up,
                                         tear_down),
+        cmocka_unit_test(test_values_that_would_arrive_as_others_are_none_for_a_header),
         cmocka_unit_test(test_manifests_that_are_refused),
     };
 
