@@ -83,7 +83,7 @@ static void send_head(struct fetch *fetch, uint32_t status, uint32_t version, ui
 
 static void send_body(struct fetch *fetch, const uint8_t *data, size_t size)
 {
-    Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
+    Skep__Stream__Body body = SKEP__STREAM__BODY__INIT;
     Skep__Egress__FromEgress frame = SKEP__EGRESS__FROM_EGRESS__INIT;
 
     body.id = fetch->id;
@@ -95,7 +95,7 @@ static void send_body(struct fetch *fetch, const uint8_t *data, size_t size)
 
 static void send_credit(struct fetch *fetch, uint32_t bytes)
 {
-    Skep__Egress__Credit credit = SKEP__EGRESS__CREDIT__INIT;
+    Skep__Stream__Credit credit = SKEP__STREAM__CREDIT__INIT;
     Skep__Egress__FromEgress frame = SKEP__EGRESS__FROM_EGRESS__INIT;
 
     credit.id = fetch->id;
@@ -452,7 +452,7 @@ static void unpause(struct fetch *fetch)
                                                 (fetch->is_receive_paused ? CURLPAUSE_RECV : 0));
 }
 
-int fetch_on_body(struct fetch *fetch, const Skep__Egress__Body *body)
+int fetch_on_body(struct fetch *fetch, const Skep__Stream__Body *body)
 {
     struct pool *pool = fetch->pool;
 
@@ -570,7 +570,7 @@ void fetch_go_on(struct fetch *fetch)
     }
 }
 
-int fetch_on_credit(struct fetch *fetch, const Skep__Egress__Credit *credit)
+int fetch_on_credit(struct fetch *fetch, const Skep__Stream__Credit *credit)
 {
     struct pool *pool = fetch->pool;
 

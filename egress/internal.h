@@ -191,8 +191,8 @@ struct fetch {
 
 /* The frames. 0 or -EPROTO. */
 int fetch_open(struct egress *egress, struct helper_client *client, const Skep__Egress__Open *open);
-int fetch_on_body(struct fetch *fetch, const Skep__Egress__Body *body);
-int fetch_on_credit(struct fetch *fetch, const Skep__Egress__Credit *credit);
+int fetch_on_body(struct fetch *fetch, const Skep__Stream__Body *body);
+int fetch_on_credit(struct fetch *fetch, const Skep__Stream__Credit *credit);
 void fetch_cancel(struct fetch *fetch);
 /* Returns the fetch of that number; NULL: there is none any more. */
 struct fetch *fetch_find(struct egress *egress, const struct helper_client *client, uint64_t id);

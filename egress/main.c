@@ -41,7 +41,7 @@ static int find(struct helper_client *client, uint64_t id, struct fetch **ret_fe
 
 static int on_body(void *client, const ProtobufCMessage *message)
 {
-    const Skep__Egress__Body *body = (const Skep__Egress__Body *) message;
+    const Skep__Stream__Body *body = (const Skep__Stream__Body *) message;
     struct fetch *fetch;
     int r = find(client, body->id, &fetch);
 
@@ -50,7 +50,7 @@ static int on_body(void *client, const ProtobufCMessage *message)
 
 static int on_credit(void *client, const ProtobufCMessage *message)
 {
-    const Skep__Egress__Credit *credit = (const Skep__Egress__Credit *) message;
+    const Skep__Stream__Credit *credit = (const Skep__Stream__Credit *) message;
     struct fetch *fetch;
     int r = find(client, credit->id, &fetch);
 
@@ -60,7 +60,7 @@ static int on_credit(void *client, const ProtobufCMessage *message)
 static int on_cancel(void *client, const ProtobufCMessage *message)
 {
     struct fetch *fetch;
-    int r = find(client, ((const Skep__Egress__Cancel *) message)->id, &fetch);
+    int r = find(client, ((const Skep__Stream__Cancel *) message)->id, &fetch);
 
     if (fetch)
         fetch_cancel(fetch);
@@ -75,7 +75,7 @@ static int on_forget(void *client, const ProtobufCMessage *message)
 
 static int on_ping(void *client, const ProtobufCMessage *message)
 {
-    Skep__Egress__Pong pong = SKEP__EGRESS__PONG__INIT;
+    Skep__Stream__Pong pong = SKEP__STREAM__PONG__INIT;
     Skep__Egress__FromEgress frame = SKEP__EGRESS__FROM_EGRESS__INIT;
 
     (void) message;

@@ -8,7 +8,7 @@
 #include "proto/frame.h"
 
 static const struct frame_tail rows[] = {
-    { &skep__egress__body__descriptor, offsetof(Skep__Egress__Body, data) },
+    { &skep__stream__body__descriptor, offsetof(Skep__Stream__Body, data) },
 };
 
 const struct frame_tails egress_tails = {

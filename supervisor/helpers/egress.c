@@ -1,57 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * skepd's side of skep-egress: the fetches that are open, by their numbers, and what each end of them may still send.
- * Supervisor, loop thread.
+ * skepd's side of skep-egress: fetches, as streams (streams.h), and what only they have. Supervisor, loop thread.
  *
- * A fetch that was cancelled stays in the table until egress has said Done: its frames are checked like others, and go
- * nowhere. Functions for the opener call none of its callbacks: a failure in them is noted, and reported in the next turn
+ * Functions for the opener call none of its callbacks: a failure in them is noted, and reported in the next turn
  * of the loop.
  */
 #include "supervisor/helpers/egress.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/queue.h>
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "common/loop_watch.h"
 #include "egress.pb-c.h"
 #include "egress/program.h"
 #include "egress/target.h"
 #include "proto/channel.h"
-#include "proto/frame.h"
+#include "supervisor/helpers/streams.h"
 
-#define BUCKETS 1024
 #define TIME_MAX_MS (UINT32_C(24) * 3600 * 1000)
-#define TEXT_MAX_BYTES 512
 #define SAY_AGAIN_NS (60 * NSEC_PER_SEC)
 #define ADDRESS_MAX_BYTES 64
-#define NS_PER_US UINT64_C(1000)
-/* Most bytes that may wait for egress: requests up to the bound of helper_is_congested, and for each fetch its window with frames
- * around it. */
-#define QUEUE_BASE_BYTES ((size_t) 2 << 20)
-#define QUEUE_FETCH_BYTES ((size_t) EGRESS_WINDOW_BYTES + (8 << 10))
 
 struct egress_fetch {
-    LIST_ENTRY(egress_fetch) bucket;
-    TAILQ_ENTRY(egress_fetch) entry;
+    struct stream stream;         /* first */
     struct egress *egress;        /* borrowed */
-    const struct egress_ops *ops; /* borrowed; NULL: cancelled */
+    const struct egress_ops *ops; /* borrowed */
     void *owner;                  /* borrowed */
-    uint64_t id;
-    uint64_t opened_ns;
-    uint64_t sent, received; /* bytes of bodies */
-    uint32_t window;         /* bytes of the request's body that may still be sent */
-    uint32_t credit;         /* bytes of the answer's body that may still come */
-    bool is_body_over;       /* the request's body has been sent to its end */
-    bool has_head;
 };
-LIST_HEAD(bucket, egress_fetch);
 
 /* Failures of one kind since the last line about it. */
 struct failing {
@@ -60,93 +38,33 @@ struct failing {
 };
 
 struct egress {
-    struct helper *helper;
+    struct streams streams; /* first */
     struct failing failing[EGRESS_ENDS];
-    struct event *failure;              /* made active when a frame could not be sent */
-    TAILQ_HEAD(, egress_fetch) fetches; /* the oldest first */
-    struct bucket buckets[BUCKETS];
-    unsigned n_fetches; /* with those that are cancelled */
-    unsigned n_behind;  /* fetches that have been open since the queue to egress was empty */
-    uint64_t last_id;
-    void (*on_room)(void *owner); /* NULL: nobody wants to know */
-    void *room_owner;             /* borrowed */
-    bool is_refusing;             /* egress_open has returned -EAGAIN, and on_room is due */
-    bool is_ending;
 };
 
-/* ---- fetches */
-
-static struct bucket *bucket_of(struct egress *egress, uint64_t id)
+static struct egress *egress_of(struct streams *streams)
 {
-    return &egress->buckets[id % BUCKETS];
+    return (struct egress *) (void *) streams;
 }
 
-static struct egress_fetch *find(struct egress *egress, uint64_t id)
+static struct egress_fetch *fetch_of(struct stream *stream)
 {
-    struct egress_fetch *fetch;
-
-    LIST_FOREACH (fetch, bucket_of(egress, id), bucket)
-        if (fetch->id == id)
-            break;
-    return fetch;
-}
-
-static void fetch_free(struct egress_fetch *fetch)
-{
-    LIST_REMOVE(fetch, bucket);
-    TAILQ_REMOVE(&fetch->egress->fetches, fetch, entry);
-    fetch->egress->n_fetches--;
-    free(fetch);
+    return (struct egress_fetch *) (void *) stream;
 }
 
 /* Frees the fetch, and tells its opener, who may do anything but free egress. */
 static void end(struct egress_fetch *fetch, const struct egress_result *result)
 {
-    const struct egress_ops *ops = fetch->ops;
+    const struct egress_ops *ops = fetch->stream.is_cancelled ? NULL : fetch->ops;
     void *owner = fetch->owner;
 
-    fetch_free(fetch);
+    stream_remove(&fetch->stream);
+    free(fetch);
     if (ops)
         ops->on_end(owner, result);
 }
 
-static bool has_room(const struct egress *egress)
-{
-    return helper_is_ready(egress->helper) && !helper_is_congested(egress->helper) &&
-           egress->n_fetches < EGRESS_FETCHES_MAX;
-}
-
-/* Tells that fetches may be opened again, if one was refused. */
-static void offer_room(struct egress *egress)
-{
-    if (!egress->is_refusing || !has_room(egress))
-        return;
-    egress->is_refusing = false;
-    if (egress->on_room)
-        egress->on_room(egress->room_owner);
-}
-
 /* ---- frames to egress */
-
-/* Sends a frame. A frame that cannot be sent costs the process, in the next turn: the stream that it belongs to is torn.
- * So does one for which nothing should wait: egress does not read. -EPIPE needs nothing, for the loss is on its way. */
-static void send_frame(struct egress *egress, const Skep__Egress__ToEgress *frame)
-{
-    if (helper_is_ready(egress->helper) && helper_queued_bytes(egress->helper) == 0)
-        egress->n_behind = egress->n_fetches;
-    int r = helper_send_frame(egress->helper, &frame->base);
-    size_t bound = QUEUE_BASE_BYTES + egress->n_behind * QUEUE_FETCH_BYTES;
-    if ((r < 0 && r != -EPIPE) || (r == 0 && helper_queued_bytes(egress->helper) > bound))
-        event_active(egress->failure, EV_TIMEOUT, 0);
-}
-
-static void on_failure(evutil_socket_t fd, short what, void *arg)
-{
-    LOOP_EVENT("egress: a frame that cannot be sent");
-    const struct egress *egress = arg;
-
-    (void) helper_lose(egress->helper, "it takes no more frames, and is ended");
-}
 
 static ProtobufCBinaryData bytes_of(struct head_text text)
 {
@@ -204,7 +122,7 @@ static int send_open(const struct egress_fetch *fetch, const struct egress_reque
     open.named = named.list;
     open.n_denied = list_prefixes(request->addresses.denied, request->addresses.n_denied, &denied);
     open.denied = denied.list;
-    open.id = fetch->id;
+    open.id = fetch->stream.id;
     open.tenant = request->tenant;
     open.method = bytes_of(request->method);
     open.scheme = bytes_of(scheme);
@@ -222,7 +140,7 @@ static int send_open(const struct egress_fetch *fetch, const struct egress_reque
     open.total_ms = request->total_ms;
     frame.message_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_OPEN;
     frame.open = &open;
-    return helper_send_frame(fetch->egress->helper, &frame.base);
+    return helper_send_frame(fetch->egress->streams.helper, &frame.base);
 }
 
 int egress_open(struct egress *egress, const struct egress_request *request,
@@ -233,80 +151,37 @@ int egress_open(struct egress *egress, const struct egress_request *request,
     int r = check_request(request);
     if (r < 0)
         return r;
-    if (!has_room(egress)) {
-        egress->is_refusing = true;
-        return -EAGAIN;
-    }
+    r = streams_check_room(&egress->streams);
+    if (r < 0)
+        return r;
     _cleanup_free_ struct egress_fetch *fetch = calloc(1, sizeof *fetch);
     if (!fetch)
         return -ENOMEM;
     fetch->egress = egress;
     fetch->ops = ops;
     fetch->owner = owner;
-    fetch->id = egress->last_id + 1;
-    fetch->opened_ns = io_now_ns();
-    fetch->window = request->has_body ? EGRESS_WINDOW_BYTES : 0;
-    fetch->is_body_over = !request->has_body;
-    fetch->credit = request->credit;
-    if (helper_queued_bytes(egress->helper) == 0)
-        egress->n_behind = egress->n_fetches;
+    stream_prepare(&egress->streams, &fetch->stream, request->has_body, request->credit);
     r = send_open(fetch, request);
     if (r < 0)
         return r;
-    egress->last_id = fetch->id;
-    egress->n_behind++;
-    egress->n_fetches++;
-    LIST_INSERT_HEAD(bucket_of(egress, fetch->id), fetch, bucket);
-    TAILQ_INSERT_TAIL(&egress->fetches, fetch, entry);
+    stream_add(&fetch->stream);
     *ret_fetch = TAKE_PTR(fetch);
     return 0;
 }
 
 void egress_send_body(struct egress_fetch *fetch, const uint8_t *data, size_t size, bool is_end)
 {
-    Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
-    Skep__Egress__ToEgress frame = SKEP__EGRESS__TO_EGRESS__INIT;
-    const struct head_text part = { (const char *) data, size };
-
-    assert(fetch->ops && !fetch->is_body_over && size <= fetch->window && (size > 0 || is_end));
-    fetch->window -= (uint32_t) size;
-    fetch->sent += size;
-    fetch->is_body_over = is_end;
-    body.id = fetch->id;
-    body.data = bytes_of(part);
-    body.end = is_end;
-    frame.message_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_BODY;
-    frame.body = &body;
-    send_frame(fetch->egress, &frame);
+    stream_send_body(&fetch->stream, data, size, is_end);
 }
 
 void egress_give_credit(struct egress_fetch *fetch, uint32_t bytes)
 {
-    Skep__Egress__Credit credit = SKEP__EGRESS__CREDIT__INIT;
-    Skep__Egress__ToEgress frame = SKEP__EGRESS__TO_EGRESS__INIT;
-
-    assert(fetch->ops && bytes <= EGRESS_CREDIT_MAX_BYTES - fetch->credit);
-    if (bytes == 0)
-        return;
-    fetch->credit += bytes;
-    credit.id = fetch->id;
-    credit.bytes = bytes;
-    frame.message_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_CREDIT;
-    frame.credit = &credit;
-    send_frame(fetch->egress, &frame);
+    stream_give_credit(&fetch->stream, bytes);
 }
 
 void egress_cancel(struct egress_fetch *fetch)
 {
-    Skep__Egress__Cancel cancel = SKEP__EGRESS__CANCEL__INIT;
-    Skep__Egress__ToEgress frame = SKEP__EGRESS__TO_EGRESS__INIT;
-
-    assert(fetch->ops);
-    fetch->ops = NULL;
-    cancel.id = fetch->id;
-    frame.message_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_CANCEL;
-    frame.cancel = &cancel;
-    send_frame(fetch->egress, &frame);
+    stream_cancel(&fetch->stream);
 }
 
 void egress_forget(struct egress *egress, uint64_t tenant)
@@ -319,24 +194,10 @@ void egress_forget(struct egress *egress, uint64_t tenant)
     forget.tenant = tenant;
     frame.message_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_FORGET;
     frame.forget = &forget;
-    send_frame(egress, &frame);
+    streams_send(&egress->streams, &frame.base);
 }
 
 /* ---- frames from egress. Each handler's last step is the callback, after which the fetch may be gone. */
-
-/* Loses egress for a frame that it may not send. All fetches are gone afterwards. */
-static int refuse(const struct egress *egress, const char *why)
-{
-    return helper_lose(egress->helper, why);
-}
-
-static bool is_printable(ProtobufCBinaryData text, size_t most)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] < ' ' || text.data[i] > '~')
-            return false;
-    return text.len <= most;
-}
 
 static bool are_fields(struct head fields)
 {
@@ -349,70 +210,43 @@ static bool are_fields(struct head fields)
 static int on_head(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Egress__Head *head = (const Skep__Egress__Head *) message;
-    struct egress *egress = owner;
-    struct egress_fetch *fetch = find(egress, head->id);
+    struct streams *streams = owner;
+    struct stream *stream = streams_find(streams, head->id);
     struct egress_answer answer = {
         .status = head->status,
         .version = head->version,
         .reason = { (const char *) head->reason.data, head->reason.len },
     };
 
-    if (!fetch)
-        return refuse(egress, "it sent the head of a fetch that there is not, and is ended");
-    if (fetch->has_head)
-        return refuse(egress, "it sent a second head of an answer, and is ended");
+    if (!stream)
+        return streams_refuse(streams,
+                              "it sent the head of a stream that there is not, and is ended");
+    if (stream->has_head)
+        return streams_refuse(streams, "it sent a second head of an answer, and is ended");
     if (head->status < 200 || head->status > 999 ||
         (head->version != 10 && head->version != 11 && head->version != 20))
-        return refuse(egress, "it sent a status or a version that is none, and is ended");
+        return streams_refuse(streams, "it sent a status or a version that is none, and is ended");
     if (head->head.len > head_table_bytes(2 * (size_t) EGRESS_FIELDS_MAX) + EGRESS_HEAD_MAX_BYTES ||
         head_open(head->head.data, head->head.len, 0, EGRESS_FIELDS_MAX, &answer.fields) < 0 ||
         !are_fields(answer.fields))
-        return refuse(egress, "it sent headers that are none, and is ended");
+        return streams_refuse(streams, "it sent headers that are none, and is ended");
     if (head->reason.len > EGRESS_REASON_MAX_BYTES || !target_is_value(answer.reason))
-        return refuse(egress, "it sent a reason phrase that is none, and is ended");
-    fetch->has_head = true;
-    if (fetch->ops)
+        return streams_refuse(streams, "it sent a reason phrase that is none, and is ended");
+    stream->has_head = true;
+    const struct egress_fetch *fetch = fetch_of(stream);
+    if (!stream->is_cancelled)
         fetch->ops->on_head(fetch->owner, &answer);
     return 0;
 }
 
 static int on_body(void *owner, const ProtobufCMessage *message)
 {
-    const Skep__Egress__Body *body = (const Skep__Egress__Body *) message;
-    struct egress *egress = owner;
-    struct egress_fetch *fetch = find(egress, body->id);
-
-    if (!fetch)
-        return refuse(egress, "it sent a body of a fetch that there is not, and is ended");
-    if (!fetch->has_head)
-        return refuse(egress, "it sent a body before its head, and is ended");
-    if (body->data.len == 0 || body->data.len > ANSWER_CHUNK_MAX_BYTES || body->end)
-        return refuse(egress, "it sent a part of a body that is none, and is ended");
-    if (body->data.len > fetch->credit)
-        return refuse(egress, "it sent more of a body than it had credit for, and is ended");
-    fetch->credit -= (uint32_t) body->data.len;
-    fetch->received += body->data.len;
-    if (fetch->ops)
-        fetch->ops->on_body(fetch->owner, body->data.data, body->data.len);
-    return 0;
+    return streams_on_body(owner, (const Skep__Stream__Body *) message);
 }
 
 static int on_credit(void *owner, const ProtobufCMessage *message)
 {
-    const Skep__Egress__Credit *credit = (const Skep__Egress__Credit *) message;
-    struct egress *egress = owner;
-    struct egress_fetch *fetch = find(egress, credit->id);
-
-    if (!fetch)
-        return refuse(egress, "it gave credit to a fetch that there is not, and is ended");
-    /* A request without a body has no window, and has sent nothing. */
-    if (credit->bytes == 0 || credit->bytes > EGRESS_WINDOW_BYTES || credit->bytes > fetch->sent ||
-        credit->bytes > EGRESS_WINDOW_BYTES - fetch->window)
-        return refuse(egress, "it gave more credit than it had taken bytes, and is ended");
-    fetch->window += credit->bytes;
-    if (fetch->ops && !fetch->is_body_over)
-        fetch->ops->on_credit(fetch->owner, credit->bytes);
-    return 0;
+    return streams_on_credit(owner, (const Skep__Stream__Credit *) message);
 }
 
 static const enum egress_end ends[] = {
@@ -432,30 +266,26 @@ static const enum egress_end ends[] = {
     [SKEP__EGRESS__FAILURE__FAILURE_INTERNAL] = EGRESS_INTERNAL,
 };
 
-static uint64_t at_most(uint64_t value, uint64_t most)
-{
-    return value < most ? value : most;
-}
-
 static struct head_text text_of(ProtobufCBinaryData bytes)
 {
     return (struct head_text){ (const char *) bytes.data, bytes.len };
 }
 
 /* Checks the end of a fetch. Returns why it cannot be so, or NULL. */
-static const char *check_done(const struct egress_fetch *fetch, const Skep__Egress__Done *done)
+static const char *check_done(const struct stream *stream, const Skep__Egress__Done *done)
 {
     const bool is_complete = done->failure == SKEP__EGRESS__FAILURE__FAILURE_NONE;
 
     if ((unsigned) done->failure >= ARRAY_LEN(ends) ||
-        (done->failure == SKEP__EGRESS__FAILURE__FAILURE_CANCELLED && fetch->ops))
+        (done->failure == SKEP__EGRESS__FAILURE__FAILURE_CANCELLED && !stream->is_cancelled))
         return "it ended a fetch for a reason that there is not, and is ended";
-    if (is_complete && !fetch->has_head)
+    if (is_complete && !stream->has_head)
         return "it ended a fetch without an answer as complete, and is ended";
-    if (!is_printable(done->text, TEXT_MAX_BYTES) ||
-        !is_printable(done->address, ADDRESS_MAX_BYTES) || (is_complete && done->text.len > 0))
+    if (!stream_text_is_right(done->text, STREAM_TEXT_MAX_BYTES) ||
+        !stream_text_is_right(done->address, ADDRESS_MAX_BYTES) ||
+        (is_complete && done->text.len > 0))
         return "it sent a text that cannot be shown, and is ended";
-    if (done->received != fetch->received || done->sent > fetch->sent)
+    if (done->received != stream->received || done->sent > stream->sent)
         return "it counted bytes that were not there, and is ended";
     return NULL;
 }
@@ -492,15 +322,13 @@ static void note_failure(struct egress *egress, const struct egress_result *resu
 static int on_done(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Egress__Done *done = (const Skep__Egress__Done *) message;
-    struct egress *egress = owner;
-    struct egress_fetch *fetch = find(egress, done->id);
+    struct streams *streams = owner;
+    struct stream *stream = streams_find(streams, done->id);
 
     const char *why =
-        fetch ? check_done(fetch, done) : "it ended a fetch that there is not, and is ended";
+        stream ? check_done(stream, done) : "it ended a fetch that there is not, and is ended";
     if (why)
-        return refuse(egress, why);
-    /* Times are those of another process: none is longer than the fetch was open. */
-    const uint64_t open_us = (io_now_ns() - fetch->opened_ns) / NS_PER_US;
+        return streams_refuse(streams, why);
     const struct egress_result result = {
         .end = ends[done->failure],
         .text = text_of(done->text),
@@ -508,21 +336,14 @@ static int on_done(void *owner, const ProtobufCMessage *message)
         .sent = done->sent,
         .received = done->received,
         .connects = done->connects,
-        .connect_us = at_most(done->connect_us, open_us),
-        .head_us = at_most(done->head_us, open_us),
-        .total_us = at_most(done->total_us, open_us),
+        .connect_us = stream_cut_us(stream, done->connect_us),
+        .head_us = stream_cut_us(stream, done->head_us),
+        .total_us = stream_cut_us(stream, done->total_us),
     };
-    if (fetch->ops)
-        note_failure(egress, &result);
-    end(fetch, &result);
-    offer_room(egress);
-    return 0;
-}
-
-static int on_pong(void *owner, const ProtobufCMessage *message)
-{
-    (void) owner;
-    (void) message;
+    if (!stream->is_cancelled)
+        note_failure(egress_of(streams), &result);
+    end(fetch_of(stream), &result);
+    streams_offer_room(streams);
     return 0;
 }
 
@@ -531,7 +352,7 @@ static const struct channel_rule rules[] = {
     [SKEP__EGRESS__FROM_EGRESS__MESSAGE_BODY] = { 1, on_body },
     [SKEP__EGRESS__FROM_EGRESS__MESSAGE_CREDIT] = { 1, on_credit },
     [SKEP__EGRESS__FROM_EGRESS__MESSAGE_DONE] = { 1, on_done },
-    [SKEP__EGRESS__FROM_EGRESS__MESSAGE_PONG] = { 1, on_pong },
+    [SKEP__EGRESS__FROM_EGRESS__MESSAGE_PONG] = { 1, streams_on_pong },
 };
 
 static const struct channel_table frames = {
@@ -542,51 +363,51 @@ static const struct channel_table frames = {
     .n_rules = ARRAY_LEN(rules),
 };
 
-/* ---- the life of egress */
+/* ---- the kind of stream */
 
-static void end_all(struct egress *egress)
+static void take_body(struct stream *stream, const uint8_t *data, size_t size)
+{
+    const struct egress_fetch *fetch = fetch_of(stream);
+
+    fetch->ops->on_body(fetch->owner, data, size);
+}
+
+static void take_credit(struct stream *stream, uint32_t bytes)
+{
+    const struct egress_fetch *fetch = fetch_of(stream);
+
+    fetch->ops->on_credit(fetch->owner, bytes);
+}
+
+static void lose(struct stream *stream)
 {
     static const char text[] = "skep-egress has ended";
     const struct egress_result result = { .end = EGRESS_LOST, .text = { text, sizeof text - 1 } };
-    struct egress_fetch *fetch;
-    unsigned n_lost = 0;
 
-    TAILQ_FOREACH (fetch, &egress->fetches, entry)
-        n_lost += fetch->ops != NULL;
-    if (n_lost > 0)
-        log_error("egress has ended, and %u open fetch%s with it", n_lost, n_lost == 1 ? "" : "es");
-    while ((fetch = TAILQ_FIRST(&egress->fetches)))
-        end(fetch, &result);
+    end(fetch_of(stream), &result);
 }
 
-static void on_lost(void *owner)
-{
-    struct egress *egress = owner;
+STREAM_CHECK_ENVELOPE(Skep__Egress__ToEgress);
 
-    (void) event_del(egress->failure);
-    end_all(egress);
-}
-
-static void on_ready(void *owner)
-{
-    struct egress *egress = owner;
-
-    egress->is_refusing = true; /* those that found no egress wait, too */
-    offer_room(egress);
-}
-
-static void on_drained(void *owner)
-{
-    offer_room(owner);
-}
-
-static const struct helper_ops helper_ops = {
-    .on_lost = on_lost,
-    .on_ready = on_ready,
-    .on_drained = on_drained,
+static const struct stream_kind kind = {
+    .name = "egress",
+    .noun = "fetch",
+    .plural = "fetches",
+    .to_helper = &skep__egress__to_egress__descriptor,
+    .body_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_BODY,
+    .credit_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_CREDIT,
+    .cancel_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_CANCEL,
+    .window_bytes = EGRESS_WINDOW_BYTES,
+    .credit_max_bytes = EGRESS_CREDIT_MAX_BYTES,
+    .most = EGRESS_FETCHES_MAX,
+    .on_body = take_body,
+    .on_credit = take_credit,
+    .lose = lose,
 };
 
-static Skep__Egress__Ping ping = SKEP__EGRESS__PING__INIT;
+/* ---- the life of egress */
+
+static Skep__Stream__Ping ping = SKEP__STREAM__PING__INIT;
 static const Skep__Egress__ToEgress ping_frame = {
     PROTOBUF_C_MESSAGE_INIT(&skep__egress__to_egress__descriptor),
     .message_case = SKEP__EGRESS__TO_EGRESS__MESSAGE_PING,
@@ -613,43 +434,36 @@ int egress_new(const struct egress_options *options, struct egress **ret_egress)
 
     if (!egress)
         return -ENOMEM;
-    TAILQ_INIT(&egress->fetches);
-    egress->failure = event_new(options->base, -1, 0, on_failure, egress);
-    int r = egress->failure ? helper_new(&helper, &egress->helper) : -ENOMEM;
+    int r = streams_init(&egress->streams, &kind, &helper, &frames);
     if (r < 0) {
         (void) egress_free(egress);
         return r;
     }
-    helper_listen(egress->helper, &frames, &helper_ops, egress);
     *ret_egress = egress;
     return 0;
 }
 
 void egress_on_room(struct egress *egress, void (*on_room)(void *owner), void *owner)
 {
-    egress->on_room = on_room;
-    egress->room_owner = owner;
+    egress->streams.on_room = on_room;
+    egress->streams.room_owner = owner;
 }
 
 bool egress_is_ready(const struct egress *egress)
 {
-    return egress && !egress->is_ending && helper_is_ready(egress->helper);
+    return egress && streams_are_ready(&egress->streams);
 }
 
 unsigned egress_count(const struct egress *egress)
 {
-    return egress ? egress->n_fetches : 0;
+    return egress ? egress->streams.n : 0;
 }
 
 struct egress *egress_free(struct egress *egress)
 {
     if (!egress)
         return NULL;
-    egress->is_ending = true;
-    end_all(egress);
-    egress->helper = helper_free(egress->helper);
-    if (egress->failure)
-        event_free(egress->failure);
+    streams_done(&egress->streams);
     free(egress);
     return NULL;
 }

@@ -16,7 +16,7 @@ import time
 from admin_client import decode_varint, encode_varint, parse_proto, split
 from harness import BIN, TOP, free_port
 
-PROTO = (TOP / "proto" / "egress.proto").read_text()
+PROTO = "".join((TOP / "proto" / name).read_text() for name in ("stream.proto", "egress.proto"))
 MESSAGES = parse_proto(PROTO)
 SCALARS = {"bool": False, "uint32": 0, "uint64": 0, "bytes": b"", "Failure": 0}
 FAILURES = ["NONE", "CANCELLED", "REQUEST", "NAME", "RESOLVER", "ADDRESS", "CONNECT", "TLS", "CLOSED", "PROTOCOL",

@@ -69,7 +69,7 @@ static void take_open(const Skep__Egress__Open *open)
     copy(open->path, fetch->path, sizeof fetch->path);
 }
 
-static void take_body(const Skep__Egress__Body *body)
+static void take_body(const Skep__Stream__Body *body)
 {
     struct played_fetch *fetch = find(body->id);
 
@@ -227,7 +227,7 @@ void played_head(unsigned i, unsigned status, const char *name, const char *valu
 void played_body(unsigned i, size_t size)
 {
     static const uint8_t data[65536];
-    Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
+    Skep__Stream__Body body = SKEP__STREAM__BODY__INIT;
 
     PLAYED_HOLD(size <= played_fetch(i)->credit);
     played.fetches[i].credit -= size;
@@ -239,7 +239,7 @@ void played_body(unsigned i, size_t size)
 
 void played_credit(unsigned i, uint32_t bytes)
 {
-    Skep__Egress__Credit credit = SKEP__EGRESS__CREDIT__INIT;
+    Skep__Stream__Credit credit = SKEP__STREAM__CREDIT__INIT;
 
     credit.id = played_fetch(i)->id;
     credit.bytes = bytes;

@@ -322,7 +322,7 @@ static void say_head(const struct scene *s, uint64_t id)
 static void say_body(const struct scene *s, uint64_t id, size_t size)
 {
     static uint8_t data[ANSWER_CHUNK_MAX_BYTES + 1];
-    Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
+    Skep__Stream__Body body = SKEP__STREAM__BODY__INIT;
 
     memset(data, 'x', sizeof data);
     body.id = id;
@@ -332,7 +332,7 @@ static void say_body(const struct scene *s, uint64_t id, size_t size)
 
 static void say_credit(const struct scene *s, uint64_t id, uint32_t bytes)
 {
-    Skep__Egress__Credit credit = SKEP__EGRESS__CREDIT__INIT;
+    Skep__Stream__Credit credit = SKEP__STREAM__CREDIT__INIT;
 
     credit.id = id;
     credit.bytes = bytes;
@@ -816,9 +816,9 @@ static const struct {
     void (*commit)(const struct scene *s);
     const char *why;
 } breaches[] = {
-    { head_of_none, "it sent the head of a fetch that there is not, and is ended" },
-    { body_of_none, "it sent a body of a fetch that there is not, and is ended" },
-    { credit_of_none, "it gave credit to a fetch that there is not, and is ended" },
+    { head_of_none, "it sent the head of a stream that there is not, and is ended" },
+    { body_of_none, "it sent a body of a stream that there is not, and is ended" },
+    { credit_of_none, "it gave credit to a stream that there is not, and is ended" },
     { done_of_none, "it ended a fetch that there is not, and is ended" },
     { done_twice, "it ended a fetch that there is not, and is ended" },
     { second_head, "it sent a second head of an answer, and is ended" },
@@ -1006,7 +1006,7 @@ static void test_egress_that_is_not_let_run_is_lost_in_the_end(void **state)
 static void test_egress_that_answers_pings_may_be_slow_with_fetches(void **state)
 {
     struct scene *s = *state;
-    Skep__Egress__Pong pong = SKEP__EGRESS__PONG__INIT;
+    Skep__Stream__Pong pong = SKEP__STREAM__PONG__INIT;
     const struct opener *opener = open_one(s, 0);
 
     for (unsigned i = 0; i < 100; i++) {
@@ -1022,7 +1022,7 @@ static void test_egress_that_answers_pings_may_be_slow_with_fetches(void **state
 static void test_answer_that_skepd_was_too_slow_to_read_counts(void **state)
 {
     struct scene *s = *state;
-    Skep__Egress__Pong pong = SKEP__EGRESS__PONG__INIT;
+    Skep__Stream__Pong pong = SKEP__STREAM__PONG__INIT;
     Skep__Egress__FromEgress frame = SKEP__EGRESS__FROM_EGRESS__INIT;
 
     pass_s(s, 3);

@@ -273,14 +273,14 @@ static void test_a_tail_that_cannot_be_is_refused(void **state)
 /* ---- bytes inside their message */
 
 static const struct frame_tail inside_rows[] = {
-    { &skep__egress__body__descriptor, offsetof(Skep__Egress__Body, data) },
+    { &skep__stream__body__descriptor, offsetof(Skep__Stream__Body, data) },
 };
 static const struct frame_tails inside = { .rows = inside_rows, .n_rows = 1, .is_inside = true };
 
 /* Cuts a body of four bytes, and checks that the frame is the one that protobuf packs. Returns its size. */
 static size_t pack_inside(uint8_t frame[static 64], bool end, bool is_cut)
 {
-    Skep__Egress__Body body = SKEP__EGRESS__BODY__INIT;
+    Skep__Stream__Body body = SKEP__STREAM__BODY__INIT;
     Skep__Egress__FromEgress envelope = SKEP__EGRESS__FROM_EGRESS__INIT;
     struct frame_cut cut;
     uint8_t plain[64];
