@@ -357,8 +357,8 @@ static void on_helper(const struct spawner_child *child, const struct spawner_re
 
     answer.error = request->slot >= child->start->n_helpers
                        ? -EPROTO
-                       : spawner_run_helper(&child->start->helpers[request->slot], NULL_FD,
-                                            child->floor, fds, &pid, &step);
+                       : spawner_run_helper(&child->start->helpers[request->slot], request->word,
+                                            NULL_FD, child->floor, fds, &pid, &step);
     answer.step = step;
     answer.pid = pid;
     send_answer(&answer, fds, answer.error == 0 ? count_fds(fds) : 0, NULL, 0);

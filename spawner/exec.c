@@ -194,12 +194,14 @@ static _Noreturn void execute(const struct spawner_birth *birth, int program,
 {
     char worker[] = "skep-worker", helper[32], jit[32], layers[32], report[] = "--report";
     char *const worker_argv[] = { worker, jit, layers, birth->is_report ? report : NULL, NULL };
-    char *helper_argv[2 + SPAWNER_ARGUMENTS_MAX + 1] = { helper, layers, NULL };
+    char *helper_argv[2 + SPAWNER_ARGUMENTS_MAX + 2] = { helper, layers, NULL };
+    size_t n = 2;
     char *const environment[] = { NULL };
 
     (void) snprintf(helper, sizeof helper, "%s", birth->helper ? birth->helper : "");
-    for (size_t i = 0; birth->helper && i < SPAWNER_ARGUMENTS_MAX; i++)
-        helper_argv[2 + i] = (char *) (uintptr_t) birth->arguments[i];
+    for (size_t i = 0; birth->helper && i < SPAWNER_ARGUMENTS_MAX && birth->arguments[i]; i++)
+        helper_argv[n++] = (char *) (uintptr_t) birth->arguments[i];
+    helper_argv[n] = (char *) (uintptr_t) birth->word;
     (void) snprintf(jit, sizeof jit, "--jit=%s", jit_name(birth->jit));
     (void) snprintf(layers, sizeof layers, "--layers=%x", birth->layers);
     (void) execveat(program, "", birth->helper ? helper_argv : worker_argv, environment,

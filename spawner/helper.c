@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Helpers of skepd: started as programs, or reached where they are units of their own. The spawner
- * knows from its start which helpers there are, and where: a request has only a number. Spawner
+ * knows from its start which helpers there are, and where: a request has only a number, and for some a
+ * word. Spawner
  * process.
  */
 #include <errno.h>
@@ -15,7 +16,10 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/process.h"
+#include "config/names.h"
 #include "spawner/wire.h"
+
+#define WORD_ARGUMENT_BYTES 128
 
 /* Connects to a unit, without waiting where the unit's backlog is full: -EAGAIN. The descriptor is
  * non-blocking for its receiver. */
@@ -54,12 +58,34 @@ static int start_program(const struct spawner_birth *birth, int ret_fds[static S
     return 0;
 }
 
-int spawner_run_helper(const struct spawner_helper *helper, int null_fd, layer_set layers,
-                       int ret_fds[static SPAWNER_RESULT_FDS], pid_t *ret_pid,
+/* Writes the argument that the request's word makes. Returns it, NULL for none, or -EPROTO in *ret_error. */
+static const char *word_argument(const struct spawner_helper *helper, const char *word,
+                                 char text[static WORD_ARGUMENT_BYTES], int *ret_error)
+{
+    bool has_word = word[0] != '\0';
+
+    *ret_error = has_word == (helper->word_option != NULL) ? 0 : -EPROTO;
+    if (!has_word || *ret_error < 0)
+        return NULL;
+    int n = strnlen(word, SPAWNER_WORD_MAX + 1) > SPAWNER_WORD_MAX || !name_is_valid(word)
+                ? -1
+                : snprintf(text, WORD_ARGUMENT_BYTES, "%s%s", helper->word_option, word);
+    *ret_error = n < 0 || n >= WORD_ARGUMENT_BYTES ? -EPROTO : 0;
+    return text;
+}
+
+int spawner_run_helper(const struct spawner_helper *helper, const char *word, int null_fd,
+                       layer_set layers, int ret_fds[static SPAWNER_RESULT_FDS], pid_t *ret_pid,
                        enum spawner_step *ret_step)
 {
-    int pair[2];
+    char text[WORD_ARGUMENT_BYTES];
+    int pair[2], error;
 
+    const char *argument = word_argument(helper, word, text, &error);
+    if (error < 0) {
+        *ret_step = SPAWNER_STEP_REQUEST;
+        return error;
+    }
     if (helper->program_fd < 0 && !helper->unit_path) {
         *ret_step = SPAWNER_STEP_REQUEST;
         return -ENOENT;
@@ -75,6 +101,7 @@ int spawner_run_helper(const struct spawner_helper *helper, int null_fd, layer_s
     const struct spawner_birth birth = {
         .helper = helper->name,
         .arguments = helper->arguments,
+        .word = argument,
         .layers = layers,
         .channel_fd = theirs,
         .second_fd = helper->folder_fd,

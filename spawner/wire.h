@@ -43,6 +43,9 @@ enum spawner_step {
     SPAWNER_STEPS,
 };
 
+/* Most bytes of the word in a request for a helper: a name (config/names.h). */
+#define SPAWNER_WORD_MAX 63
+
 #define SPAWNER_SPAWN_FDS 3
 #define SPAWNER_REQUEST_FDS (1 + SOCKETS_MAX)
 
@@ -53,7 +56,8 @@ enum spawner_request_kind {
     /* Starts skepd's own program, as it was started before: n_sockets, socket_kinds; with the
      * program's end of the hand-over, and then the sockets. */
     SPAWNER_UPGRADE,
-    SPAWNER_HELPER,  /* the helper whose number is slot, or a connection to it */
+    /* The helper whose number is slot, or a connection to it. word: for a program that takes one. */
+    SPAWNER_HELPER,
     SPAWNER_RESERVE, /* another spawner, like this one */
 };
 
@@ -69,6 +73,7 @@ struct spawner_request {
     int32_t pid;
     uint32_t n_sockets;
     uint8_t socket_kinds[SOCKETS_MAX]; /* enum socket_kind */
+    char word[SPAWNER_WORD_MAX + 1];   /* NUL-ended; "": none */
 };
 
 enum spawner_answer_kind {
@@ -110,7 +115,7 @@ ssize_t spawner_wire_receive(int socket_fd, const struct iovec parts[static 2], 
 #define SPAWNER_ARGUMENTS_MAX 4
 
 /* A helper that the spawner can start or reach (helper/helper.h), whatever skepd asks: only its number is in
- * a request. */
+ * a request, and for a program with word_option a word. */
 struct spawner_helper {
     int program_fd;   /* -1: a unit */
     int folder_fd;    /* -1: none */
@@ -119,6 +124,8 @@ struct spawner_helper {
         *unit_path; /* path of the unit's socket; NULL without a program: there is no such helper */
     /* Arguments of a program behind --layers; NULL-ended unless all are there. */
     const char *arguments[SPAWNER_ARGUMENTS_MAX];
+    const char *
+        word_option; /* option of which the request's word is the value: "--cordon="; NULL: it takes none */
 };
 
 struct spawner_start {
@@ -137,9 +144,9 @@ _Noreturn void spawner_child_run(struct spawner_start *start);
 
 /* One worker or helper to be born. Everything is borrowed. */
 struct spawner_birth {
-    const char *helper; /* argv[0] of a helper; NULL: a worker */
-    const char *const
-        *arguments; /* arguments of a helper: as many as in struct spawner_helper */
+    const char *helper;           /* argv[0] of a helper; NULL: a worker */
+    const char *const *arguments; /* arguments of a helper: as many as in struct spawner_helper */
+    const char *word;             /* argument of a helper behind them; NULL: none */
     unsigned slot;
     enum jit_mode jit;
     bool high_ids;  /* SPAWNER_UID_BASE + slot; false: uid and gid of skepd */
@@ -173,10 +180,10 @@ pid_t spawner_fork_sibling(int *ret_pidfd);
 /* ---- helper.c */
 
 /* Starts a helper, or connects to it. ret_fds: as of SPAWNER_STARTED, -1 where there is none.
- * layers: the helper is told of them. 0; or -errno with the step, and then *ret_pid is as of
- * spawner_exec. */
-int spawner_run_helper(const struct spawner_helper *helper, int null_fd, layer_set layers,
-                       int ret_fds[static SPAWNER_RESULT_FDS], pid_t *ret_pid,
+ * layers: the helper is told of them. word: of the request, of SPAWNER_WORD_MAX + 1 bytes. 0; or -errno with the step
+ * (-EPROTO: a word that is none, or that is missing, or not wanted), and then *ret_pid is as of spawner_exec. */
+int spawner_run_helper(const struct spawner_helper *helper, const char *word, int null_fd,
+                       layer_set layers, int ret_fds[static SPAWNER_RESULT_FDS], pid_t *ret_pid,
                        enum spawner_step *ret_step);
 
 /* Returns the namespaces that cannot be had, each made alone with a user namespace. 0: each can. */

@@ -76,7 +76,7 @@ struct helper {
     bool was_ready; /* at least once */
     struct backoff backoff;
     const char *why;                     /* reason of the loss; static */
-    char *socket;                        /* owned; NULL: a program */
+    char *socket, *word;                 /* owned; NULL: a program; it takes no word */
     const struct channel_table *answers; /* borrowed, like the next two; NULL: nobody listens yet */
     const struct helper_ops *ops;
     void *owner;
@@ -226,8 +226,8 @@ static void on_started(void *owner, int error, const char *step,
 static void ask_spawner(struct helper *helper)
 {
     helper->phase = PHASE_STARTING;
-    int r =
-        spawner_start_helper(helper->options.spawner, helper->options.number, on_started, helper);
+    int r = spawner_start_helper(helper->options.spawner, helper->options.number, helper->word,
+                                 on_started, helper);
     if (r == -EPIPE) {
         helper->phase = PHASE_OVER;
         note(helper, HELPER_GONE);
@@ -491,13 +491,14 @@ int helper_new(const struct helper_options *options, struct helper **ret_helper)
         return -ENOMEM;
     helper->options = *options;
     helper->socket = options->socket ? strdup(options->socket) : NULL;
+    helper->word = options->word ? strdup(options->word) : NULL;
     helper->process = HELPER_NO_PROCESS;
     helper->fd = -1;
     STAILQ_INIT(&helper->asked);
     helper->timer = evtimer_new(options->base, on_timer, helper);
     helper->tick = event_new(options->base, -1, EV_PERSIST, on_tick, helper);
-    if ((options->socket && !helper->socket) || !helper->timer || !helper->tick ||
-        event_add(helper->tick, &period) < 0) {
+    if ((options->socket && !helper->socket) || (options->word && !helper->word) ||
+        !helper->timer || !helper->tick || event_add(helper->tick, &period) < 0) {
         (void) helper_free(helper);
         return -ENOMEM;
     }
@@ -607,6 +608,7 @@ struct helper *helper_free(struct helper *helper)
     if (helper->tick)
         event_free(helper->tick);
     free(helper->socket);
+    free(helper->word);
     free(helper);
     return NULL;
 }

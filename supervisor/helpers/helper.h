@@ -38,6 +38,8 @@ struct helper_options {
     const ProtobufCMessage *ping;
     /* The path of a unit's socket; borrowed for helper_new. NULL: it is a program. */
     const char *socket;
+    /* The word with which the program is started (spawner_start_helper); borrowed for helper_new. NULL: none. */
+    const char *word;
     const char *remedy;              /* the remedy where nobody listens on it; static */
     const struct frame_tails *tails; /* as of struct channel_options; static */
     int socket_bytes; /* bytes of requests that wait for it in its socket, as far as the host allows; 0: the kernel's default */

@@ -206,6 +206,7 @@ static int open_start(const struct spawner_options *options, struct spawner_star
             .folder_fd = program->folder_fd,
             .name = program->name,
             .unit_path = program->unit_path,
+            .word_option = program->word_option,
         };
         memcpy(helper->arguments, program->arguments, sizeof helper->arguments);
         if (program->path)
@@ -325,12 +326,15 @@ int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_ma
     return send_request(spawner, &request, NULL, 0);
 }
 
-int spawner_start_helper(struct spawner *spawner, unsigned number, spawner_started_fn on_started,
-                         void *owner)
+int spawner_start_helper(struct spawner *spawner, unsigned number, const char *word,
+                         spawner_started_fn on_started, void *owner)
 {
-    const struct spawner_request request = { .kind = SPAWNER_HELPER, .slot = number };
+    struct spawner_request request = { .kind = SPAWNER_HELPER, .slot = number };
     const struct pending pending = { .on_started = on_started, .owner = owner };
 
+    if (word && strlen(word) > SPAWNER_WORD_MAX)
+        return -EINVAL;
+    (void) snprintf(request.word, sizeof request.word, "%s", word ? word : "");
     return send_pending(spawner, &request, &pending, NULL, 0);
 }
 

@@ -32,6 +32,8 @@ struct spawner_program {
     const char *unit_path; /* path of a unit's socket */
     /* Arguments of a program besides --layers, in the order in which they are; the rest is NULL. */
     const char *arguments[SPAWNER_ARGUMENTS_MAX];
+    /* Option whose value is a word that each start gives: one process for each word. Static. NULL: no word. */
+    const char *word_option;
 };
 
 struct spawner_options {
@@ -127,10 +129,11 @@ void spawner_keep_reserve(struct spawner *spawner, struct health *health);
  * -EPIPE: both spawners are gone). */
 int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
 
-/* Asks for the program with that number, from 0 on, in spawner_options; the answer comes later by on_started.
- * 0 or -errno, as for spawner_spawn. */
-int spawner_start_helper(struct spawner *spawner, unsigned number, spawner_started_fn on_started,
-                         void *owner);
+/* Asks for the program with that number, from 0 on, in spawner_options; the answer comes later by on_started. word: a valid name
+ * for a program that takes one, else NULL. There may be any number of processes of one program. 0 or -errno, as for
+ * spawner_spawn. */
+int spawner_start_helper(struct spawner *spawner, unsigned number, const char *word,
+                         spawner_started_fn on_started, void *owner);
 /* Takes that owner's on_started back: a helper that is started all the same is ended. */
 void spawner_forget(struct spawner *spawner, const void *owner);
 

@@ -53,14 +53,15 @@ static struct {
     void *owner;
 } asked;
 
-int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number,
+int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number, const char *word,
                                 spawner_started_fn on_started, void *owner);
 void __wrap_spawner_forget(struct spawner *spawner, const void *owner);
 
-int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number,
+int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number, const char *word,
                                 spawner_started_fn on_started, void *owner)
 {
     (void) spawner;
+    (void) word;
     (void) number;
     asked.is_waiting = true;
     asked.on_started = on_started;

@@ -45,14 +45,15 @@ static struct {
     void *owner;
 } asked;
 
-int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number,
+int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number, const char *word,
                                 spawner_started_fn on_started, void *owner);
 void __wrap_spawner_forget(struct spawner *spawner, const void *owner);
 
-int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number,
+int __wrap_spawner_start_helper(struct spawner *spawner, unsigned number, const char *word,
                                 spawner_started_fn on_started, void *owner)
 {
     (void) spawner;
+    (void) word;
     assert_int_equal(number, NUMBER);
     asked.n_asked++;
     asked.is_waiting = true;

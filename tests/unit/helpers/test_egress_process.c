@@ -385,7 +385,7 @@ static void test_helper_that_there_is_not_cannot_be_asked_for(void **state)
 
     (void) state;
     enter(&scene, "--dns=127.0.0.1:1");
-    assert_int_equal(spawner_start_helper(scene.spawner, 0, on_none, &error), 0);
+    assert_int_equal(spawner_start_helper(scene.spawner, 0, NULL, on_none, &error), 0);
     while (error == 0)
         turn(&scene);
     assert_int_equal(error, -ENOENT);
