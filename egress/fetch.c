@@ -4,20 +4,15 @@
  * are checked before libcurl hears of them, and are the only ones that it has (CURLOPT_RESOLVE); where the socket is made,
  * and when it is connected, the address is checked again. Egress process.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "common/address_kind.h"
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "config/config.h"
 #include "egress/internal.h"
 #include "egress/target.h"
@@ -30,26 +25,6 @@
 /* Bytes of a body that are kept, so that a request goes out again when a connection that was used before turns out to
  * be closed. */
 #define KEPT_MAX_BYTES EGRESS_WINDOW_BYTES
-#define RESOLVE_MAX_BYTES (HOST_NAME_MAX_BYTES + 16 + NAMES_ADDRESSES_MAX * (INET6_ADDRSTRLEN + 3))
-#define CONNECTION_AGE_S 60L /* most age of an idle connection */
-/* libcurl reads many buffers for one event of a socket: small ones bound the time of that. */
-#define BUFFER_BYTES (16L << 10)
-/* Bytes that a server may send besides EXTRA_RATIO times what came of the answer and went of the request: EXTRA_BYTES, and
- * EXTRA_PER_MS for each millisecond. Handshakes, chunks, records and signs of life in a slow stream need less. */
-#define EXTRA_BYTES (UINT64_C(1) << 20)
-#define EXTRA_RATIO 8 /* a chunk of one byte has six */
-#define EXTRA_PER_MS 64
-#define NO_ANSWER "the server sends bytes that are no answer"
-#define UNREAD_MAX_BYTES ((size_t) 1 << 30)
-#define LOOK_NS (5 * NS_PER_MS) /* between two looks at a server */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * UINT64_C(1000000000) + (uint64_t) now.tv_nsec;
-}
 
 static ProtobufCBinaryData bytes_of(const char *text)
 {
@@ -127,7 +102,7 @@ static void send_done(struct fetch *fetch)
     done.connects = (uint32_t) connects;
     done.connect_us = since_us(fetch, fetch->connected_ns);
     done.head_us = since_us(fetch, fetch->head_ns);
-    done.total_us = since_us(fetch, now_ns());
+    done.total_us = since_us(fetch, io_now_ns());
     frame.message_case = SKEP__EGRESS__FROM_EGRESS__MESSAGE_DONE;
     frame.done = &done;
     send_frame(fetch, &frame);
@@ -135,11 +110,7 @@ static void send_done(struct fetch *fetch)
 
 /* ---- the end */
 
-/* Notes a failure. The fetch is ended by pool_leave; until then each callback of libcurl stops it. */
-static void fail(struct fetch *fetch, Skep__Egress__Failure failure, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void fail(struct fetch *fetch, Skep__Egress__Failure failure, const char *format, ...)
+void fetch_fail(struct fetch *fetch, Skep__Egress__Failure failure, const char *format, ...)
 {
     va_list args;
 
@@ -195,7 +166,7 @@ void fetch_cancel(struct fetch *fetch)
     struct pool *pool = fetch->pool;
 
     pool_enter(pool);
-    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CANCELLED, "cancelled");
+    fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CANCELLED, "cancelled");
     pool_leave(pool);
 }
 
@@ -245,10 +216,10 @@ static uint64_t deadline(const struct fetch *fetch, const char **ret_what)
 }
 
 /* Sets the timer for the deadline as it is now. A later deadline is found when the timer comes. */
-static void arm(struct fetch *fetch)
+void fetch_arm(struct fetch *fetch)
 {
     const char *what;
-    uint64_t then = deadline(fetch, &what), now = now_ns();
+    uint64_t then = deadline(fetch, &what), now = io_now_ns();
     uint64_t wait_us = then > now ? (then - now) / NS_PER_US + 1 : 0;
     const struct timeval wait = { (time_t) (wait_us / 1000000), (suseconds_t) (wait_us % 1000000) };
 
@@ -263,127 +234,20 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
 
     (void) fd;
     (void) events;
-    if (deadline(fetch, &what) > now_ns()) {
-        arm(fetch);
+    if (deadline(fetch, &what) > io_now_ns()) {
+        fetch_arm(fetch);
         return;
     }
     pool_enter(pool);
-    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_TIME, "%s", what);
+    fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_TIME, "%s", what);
     pool_leave(pool);
 }
 
 /* Notes that the server has done something, or that it is its turn from now on. */
-static void progress(struct fetch *fetch)
+void fetch_note_progress(struct fetch *fetch)
 {
-    fetch->progress_ns = now_ns();
+    fetch->progress_ns = io_now_ns();
     fetch->pool->idle_bytes = 0;
-}
-
-/* ---- addresses */
-
-/* A long name of the host is cut, so that the remedy is whole. */
-static void refuse_address(struct fetch *fetch, enum address_kind kind)
-{
-    if (kind == ADDRESS_DENIED)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
-             "%.100s leads to an address that egress.deny_addresses in skepd.yaml has",
-             fetch->host);
-    else
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_ADDRESS,
-             "%.100s leads to %s, which may not be reached unless egress.addresses in skepd.yaml "
-             "names "
-             "it",
-             fetch->host, address_kind_text(kind));
-}
-
-static bool may_reach(struct fetch *fetch, const struct sockaddr *address)
-{
-    enum address_kind kind;
-
-    if (address_is_reachable(address, &fetch->addresses, &kind))
-        return true;
-    refuse_address(fetch, kind);
-    return false;
-}
-
-/* Returns whether the address is one of this host: then the kernel would send from the address itself. No packet is
- * sent. */
-static bool is_own(const struct sockaddr *address, socklen_t size)
-{
-    _cleanup_fd_ int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_storage own;
-    socklen_t own_size = sizeof own;
-    struct address_prefix there, here;
-
-    return fd >= 0 && connect(fd, address, size) == 0 &&
-           getsockname(fd, (struct sockaddr *) &own, &own_size) == 0 &&
-           address_of(address, &there) && address_of((const struct sockaddr *) &own, &here) &&
-           memcmp(there.bytes, here.bytes, sizeof there.bytes) == 0;
-}
-
-/* Notes the end of a connection, and closes its socket. */
-static int on_close(void *arg, curl_socket_t fd)
-{
-    struct egress *egress = arg;
-
-    egress->n_sockets--;
-    return close(fd);
-}
-
-static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct fetch *fetch = arg;
-
-    (void) purpose;
-    if (fetch->is_over || address->socktype != SOCK_STREAM || !may_reach(fetch, &address->addr))
-        return CURL_SOCKET_BAD;
-    if (!address_is_named(&address->addr, fetch->addresses.named, fetch->addresses.n_named) &&
-        is_own(&address->addr, address->addrlen)) {
-        refuse_address(fetch, ADDRESS_OWN);
-        return CURL_SOCKET_BAD;
-    }
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    address->protocol);
-    if (fd < 0)
-        return CURL_SOCKET_BAD;
-    fetch->pool->egress->n_sockets++;
-    return fd;
-}
-
-/* Reads an address as libcurl writes it. */
-static bool read_address(const char *text, struct sockaddr_storage *ret_address)
-{
-    struct sockaddr_in in = { .sin_family = AF_INET };
-    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
-
-    if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
-        memcpy(ret_address, &in, sizeof in);
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, &in6.sin6_addr) != 1)
-        return false;
-    memcpy(ret_address, &in6, sizeof in6);
-    return true;
-}
-
-/* Checks the connection over which the request is about to go, a new one or one that was there. */
-static int on_connected(void *arg, char *there, char *here, int port, int here_port)
-{
-    struct fetch *fetch = arg;
-    struct sockaddr_storage address;
-
-    (void) here;
-    (void) here_port;
-    if (fetch->is_over || !read_address(there, &address) ||
-        !may_reach(fetch, (const struct sockaddr *) &address))
-        return CURL_PREREQFUNC_ABORT;
-    (void) snprintf(fetch->address, sizeof fetch->address,
-                    address.ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d", there, port);
-    fetch->phase = FETCH_HEAD;
-    fetch->connected_ns = now_ns();
-    progress(fetch);
-    arm(fetch);
-    return CURL_PREREQFUNC_OK;
 }
 
 /* ---- the request's body */
@@ -425,7 +289,7 @@ static size_t on_read(char *buffer, size_t size, size_t n, void *arg)
         fetch->taken = 0;
         fetch->is_dropped = true;
     }
-    progress(fetch);
+    fetch_note_progress(fetch);
     grant(fetch);
     return bytes;
 }
@@ -445,8 +309,8 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 /* Makes libcurl ask again for what it may have. */
 static void unpause(struct fetch *fetch)
 {
-    progress(fetch);
-    arm(fetch);
+    fetch_note_progress(fetch);
+    fetch_arm(fetch);
     if (fetch->is_in_multi)
         (void) curl_easy_pause(fetch->easy, (fetch->is_send_paused ? CURLPAUSE_SEND : 0) |
                                                 (fetch->is_receive_paused ? CURLPAUSE_RECV : 0));
@@ -465,10 +329,10 @@ int fetch_on_body(struct fetch *fetch, const Skep__Stream__Body *body)
     pool_enter(pool);
     if (fetch->has_length &&
         (fetch->got > fetch->length || (body->end && fetch->got < fetch->length)))
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST,
-             "the body has another length than it said");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST,
+                   "the body has another length than it said");
     else if (evbuffer_add(fetch->body, body->data.data, body->data.len) < 0)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
     if (!fetch->is_over && fetch->is_send_paused) {
         fetch->is_send_paused = false;
         unpause(fetch);
@@ -542,18 +406,18 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
     size_t now = bytes < most ? bytes : most;
 
     if (!fetch->is_head_sent)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
-             "the answer has a body before its head");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
+                   "the answer has a body before its head");
     if (fetch->is_over)
         return 0;
     if (now == 0 || evbuffer_get_length(fetch->held) > 0) {
         fetch->is_receive_paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    progress(fetch);
+    fetch_note_progress(fetch);
     gather(fetch, (const uint8_t *) data, now);
     if (now < bytes && evbuffer_add(fetch->held, data + now, bytes - now) < 0)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
     return bytes;
 }
 
@@ -624,10 +488,10 @@ static int end_head(struct fetch *fetch)
         return r;
     forbid_reuse(fetch, status);
     fetch->is_head_sent = true;
-    fetch->head_ns = now_ns();
+    fetch->head_ns = io_now_ns();
     fetch->phase = FETCH_BODY;
-    progress(fetch);
-    arm(fetch);
+    fetch_note_progress(fetch);
+    fetch_arm(fetch);
     send_head(fetch, (uint32_t) status, version_of(fetch->easy), packed, size);
     return 0;
 }
@@ -660,106 +524,24 @@ static size_t on_line(char *line, size_t size, size_t n, void *arg)
         return 0;
     int r = take_line(fetch, line, size * n);
     if (r == -EMSGSIZE)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_HEAD_SIZE,
-             "the answer has more than %u headers or %u bytes of them", EGRESS_FIELDS_MAX,
-             EGRESS_HEAD_MAX_BYTES);
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_HEAD_SIZE,
+                   "the answer has more than %u headers or %u bytes of them", EGRESS_FIELDS_MAX,
+                   EGRESS_HEAD_MAX_BYTES);
     else if (r == -EPROTO)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
-             "the answer has a header that is none");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
+                   "the answer has a header that is none");
     else if (r == -EBADMSG)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
-             "the server answers with another protocol (101)");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
+                   "the server answers with another protocol (101)");
     else if (r == -ENOTSUP)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
-             "the answer has a Transfer-Encoding other than chunked");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL,
+                   "the answer has a Transfer-Encoding other than chunked");
     else if (r < 0)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
     return r < 0 ? 0 : size * n;
 }
 
-/* ---- what a server sends */
-
-/* Returns how many bytes the connection has received in its life. */
-static uint64_t received_by(int fd)
-{
-    struct tcp_info info = { 0 };
-    socklen_t size = sizeof info;
-
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
-}
-
-/* Returns how many of them nobody has read yet: MSG_TRUNC counts without copying. */
-static uint64_t unread_of(int fd)
-{
-    ssize_t n = recv(fd, NULL, UNREAD_MAX_BYTES, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-
-    return n > 0 ? (uint64_t) n : 0;
-}
-
-void fetch_on_watch(struct fetch *fetch, int fd, int what)
-{
-    fetch->watched = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
-    if (what == CURL_POLL_REMOVE || fetch->fd == fd)
-        return;
-    fetch->fd = fd;
-    fetch->fd_first = received_by(fd);
-}
-
-void fetch_check_server(struct fetch *fetch)
-{
-    const uint64_t now = now_ns();
-
-    if (fetch->is_over || !fetch->is_in_multi || fetch->watched == CURL_POLL_NONE ||
-        now - fetch->looked_ns < LOOK_NS)
-        return;
-    fetch->looked_ns = now;
-    const uint64_t wanted =
-        fetch->received + evbuffer_get_length(fetch->held) + fetch->head.line_bytes + fetch->sent;
-    const uint64_t most =
-        EXTRA_BYTES + EXTRA_RATIO * wanted + (now - fetch->opened_ns) / NS_PER_MS * EXTRA_PER_MS;
-    const uint64_t all = received_by(fetch->fd);
-    if (all < fetch->fd_first) /* another connection with the same number */
-        fetch->fd_first = 0;
-    if (all <= fetch->fd_first + most || all - unread_of(fetch->fd) <= fetch->fd_first + most)
-        return;
-    /* libcurl would use a connection of HTTP/2 again. */
-    (void) curl_easy_setopt(fetch->easy, CURLOPT_FORBID_REUSE, 1L);
-    fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL, NO_ANSWER);
-}
-
 /* ---- libcurl's end */
-
-static Skep__Egress__Failure failure_of(CURLcode result)
-{
-    switch (result) {
-    case CURLE_OK:
-        return SKEP__EGRESS__FAILURE__FAILURE_NONE;
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_COULDNT_RESOLVE_HOST:
-        return SKEP__EGRESS__FAILURE__FAILURE_CONNECT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-        return SKEP__EGRESS__FAILURE__FAILURE_TLS;
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_FAIL_REWIND:
-    case CURLE_HTTP2_STREAM:
-        return SKEP__EGRESS__FAILURE__FAILURE_CLOSED;
-    case CURLE_OPERATION_TIMEDOUT:
-        return SKEP__EGRESS__FAILURE__FAILURE_TIME;
-    case CURLE_OUT_OF_MEMORY:
-    case CURLE_FAILED_INIT:
-        return SKEP__EGRESS__FAILURE__FAILURE_INTERNAL;
-    default:
-        return SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL;
-    }
-}
 
 /* Returns how much of the answer's body has come; *ret_is_known: whether the answer said how much there is, in *ret_length. */
 static uint64_t count_answer(const struct fetch *fetch, bool *ret_is_known, uint64_t *ret_length)
@@ -801,35 +583,6 @@ static bool is_answered_before(const struct fetch *fetch, CURLcode result)
            count_answer(fetch, &is_known, &length) == length && is_known;
 }
 
-/* Says in skep's words what libcurl's result means. */
-static void fail_for_result(struct fetch *fetch, CURLcode result)
-{
-    Skep__Egress__Failure failure = failure_of(result);
-    const char *words = fetch->error[0] != '\0' ? fetch->error : curl_easy_strerror(result);
-    long error = 0, verified = X509_V_OK;
-
-    (void) curl_easy_getinfo(fetch->easy, CURLINFO_OS_ERRNO, &error);
-    (void) curl_easy_getinfo(fetch->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
-    if (result == CURLE_COULDNT_CONNECT && error == ECONNREFUSED)
-        fail(fetch, failure, "the server refused the connection: nothing listens at that port");
-    else if (result == CURLE_COULDNT_CONNECT)
-        fail(fetch, failure, "no connection to the server: %s",
-             error != 0 ? strerrordesc_np((int) error) : "it was not reached");
-    else if (result == CURLE_PEER_FAILED_VERIFICATION && verified != X509_V_OK)
-        fail(fetch, failure, "the server's certificate is not valid: %s",
-             X509_verify_cert_error_string(verified));
-    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_TLS)
-        fail(fetch, failure, "no TLS with the server: %s", words);
-    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_CLOSED && fetch->is_head_sent)
-        fail(fetch, failure, "the server closed the connection in the body of the answer");
-    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_CLOSED)
-        fail(fetch, failure, "the server closed the connection before it answered");
-    else if (failure == SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL)
-        fail(fetch, failure, "the server's answer is not valid HTTP: %s", words);
-    else
-        fail(fetch, failure, "%s", words);
-}
-
 void fetch_on_result(struct fetch *fetch, CURLcode result)
 {
     (void) curl_multi_remove_handle(fetch->pool->multi, fetch->easy);
@@ -841,184 +594,16 @@ void fetch_on_result(struct fetch *fetch, CURLcode result)
     if (is_answered_before(fetch, result))
         result = CURLE_OK;
     if (result == CURLE_OK && !fetch->is_head_sent && !fetch->pool->has_cut)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CLOSED,
-             "the server closed in the head of the answer");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_CLOSED,
+                   "the server closed in the head of the answer");
     else if ((result != CURLE_OK || !fetch->is_head_sent) && fetch->pool->has_cut)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL, NO_ANSWER);
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_PROTOCOL, NO_ANSWER);
     else if (result != CURLE_OK)
-        fail_for_result(fetch, result);
+        handle_fail(fetch, result);
     else if (evbuffer_get_length(fetch->held) == 0)
         fetch->is_over = true;
     else
-        arm(fetch);
-}
-
-/* ---- libcurl's handle */
-
-/* Counts the records of a connection. libcurl reads frames of HTTP/2 that carry nothing for as long as there are any, in
- * one call: where there are too many, the connection looks closed to it. */
-static void on_record(int is_written, int version, int type, const void *data, size_t size,
-                      SSL *tls, void *arg)
-{
-    const uint8_t *header = data;
-    struct pool *pool = arg;
-
-    (void) version;
-    if (is_written != 0 || type != SSL3_RT_HEADER || size < SSL3_RT_HEADER_LENGTH)
-        return;
-    pool->idle_bytes += SSL3_RT_HEADER_LENGTH + ((size_t) header[3] << 8 | header[4]);
-    if (pool->idle_bytes <= EXTRA_BYTES)
-        return;
-    pool->idle_bytes = 0;
-    pool->has_cut = true;
-    SSL_set_shutdown(tls, SSL_RECEIVED_SHUTDOWN);
-}
-
-static CURLcode on_tls(CURL *easy, void *context, void *arg)
-{
-    struct pool *pool = arg; /* has the connection, and outlives it */
-
-    (void) easy;
-    SSL_CTX_set1_cert_store(context, pool->egress->trust);
-    SSL_CTX_set_msg_callback(context, on_record);
-    SSL_CTX_set_msg_callback_arg(context, pool);
-    return CURLE_OK;
-}
-
-/* Sets all that does not depend on the request. */
-static int set_common(struct fetch *fetch)
-{
-    CURL *easy = fetch->easy;
-    CURLcode r = CURLE_OK;
-
-#define SET(option, value) r |= curl_easy_setopt(easy, option, value)
-    SET(CURLOPT_PRIVATE, fetch);
-    SET(CURLOPT_ERRORBUFFER, fetch->error);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    /* The frame alone says what is done: no proxy, no netrc, no other protocol, no redirect, no cookie, no name of
-     * libcurl's own. */
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOPROXY, "*");
-    SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-    SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    SET(CURLOPT_HTTPAUTH, 0L);
-    SET(CURLOPT_HTTP09_ALLOWED, 0L);
-    SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
-    SET(CURLOPT_MAXAGE_CONN, CONNECTION_AGE_S);
-    SET(CURLOPT_BUFFERSIZE, BUFFER_BYTES);
-    /* Time is counted here, not by libcurl. */
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long) TIME_MAX_MS);
-    SET(CURLOPT_EXPECT_100_TIMEOUT_MS, 0L);
-    SET(CURLOPT_SSL_VERIFYPEER, 1L);
-    SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-    /* A handshake with Diffie-Hellman over a field as large as the server likes takes a second of CPU time. */
-    SET(CURLOPT_SSL_CIPHER_LIST, "DEFAULT:!kDHE");
-    SET(CURLOPT_CAINFO, NULL);
-    SET(CURLOPT_CAPATH, NULL);
-    SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
-    SET(CURLOPT_SSL_CTX_DATA, fetch->pool);
-    SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    SET(CURLOPT_OPENSOCKETDATA, fetch);
-    /* A connection may outlive its fetch. */
-    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    SET(CURLOPT_CLOSESOCKETDATA, fetch->pool->egress);
-    SET(CURLOPT_PREREQFUNCTION, on_connected);
-    SET(CURLOPT_PREREQDATA, fetch);
-    SET(CURLOPT_HEADERFUNCTION, on_line);
-    SET(CURLOPT_HEADERDATA, fetch);
-    SET(CURLOPT_WRITEFUNCTION, on_write);
-    SET(CURLOPT_WRITEDATA, fetch);
-    SET(CURLOPT_READFUNCTION, on_read);
-    SET(CURLOPT_READDATA, fetch);
-    SET(CURLOPT_SEEKFUNCTION, on_seek);
-    SET(CURLOPT_SEEKDATA, fetch);
-#undef SET
-    return r == CURLE_OK ? 0 : -ENOMEM;
-}
-
-static int add_line(struct fetch *fetch, const char *line)
-{
-    struct curl_slist *headers = curl_slist_append(fetch->headers, line);
-
-    if (!headers)
-        return -ENOMEM;
-    fetch->headers = headers;
-    return 0;
-}
-
-/* Adds a header as libcurl wants it: one without a value ends with ";" instead of ":". */
-static int add_header(struct fetch *fetch, struct head_text name, struct head_text value)
-{
-    _cleanup_free_ char *line = NULL;
-    int n = value.size > 0 ? asprintf(&line, "%.*s: %.*s", (int) name.size, name.data,
-                                      (int) value.size, value.data)
-                           : asprintf(&line, "%.*s;", (int) name.size, name.data);
-
-    if (n < 0) {
-        line = NULL;
-        return -ENOMEM;
-    }
-    return add_line(fetch, line);
-}
-
-/* Adds the headers of the request, whose packed head was checked. 0; -EINVAL: a header is refused, and the fetch has failed; -ENOMEM. */
-static int add_headers(struct fetch *fetch, ProtobufCBinaryData packed)
-{
-    struct head head;
-    bool has_accept = false;
-    const char *reason;
-
-    int r = head_open(packed.data, packed.len, 0, EGRESS_FIELDS_MAX, &head);
-    while (r == 0 && head.n_texts > 0) {
-        struct head_text name = head_next(&head), value = head_next(&head);
-        has_accept |= target_text_is(name, "accept");
-        if (target_check_header(name, value, &reason) < 0) {
-            fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST, "%s", reason);
-            return -EINVAL;
-        }
-        r = add_header(fetch, name, value);
-    }
-    /* libcurl adds none of its own. */
-    if (r == 0 && !has_accept)
-        r = add_line(fetch, "Accept:");
-    return r < 0 ? r : add_line(fetch, "Expect:");
-}
-
-/* Sets method, URL and body. The path goes past libcurl's parser of URLs. */
-static int set_request(struct fetch *fetch, const Skep__Egress__Open *open,
-                       const struct target *target)
-{
-    char url[HOST_NAME_MAX_BYTES + 32], method[TARGET_METHOD_MAX_BYTES + 1];
-    _cleanup_free_ char *path = strndup(target->path.data, target->path.size);
-    CURLcode r = path ? CURLE_OK : CURLE_OUT_OF_MEMORY;
-    const bool is_post = target_method_is(target, "POST") || target_method_is(target, "PUT");
-
-    (void) snprintf(url, sizeof url, "%.*s://%s:%u/", (int) target->scheme.size,
-                    target->scheme.data, fetch->host, fetch->port);
-    (void) snprintf(method, sizeof method, "%.*s", (int) target->method.size, target->method.data);
-#define SET(option, value) r |= curl_easy_setopt(fetch->easy, option, value)
-    SET(CURLOPT_URL, url);
-    SET(CURLOPT_REQUEST_TARGET, path);
-    SET(CURLOPT_HTTPHEADER, fetch->headers);
-    if (target_method_is(target, "HEAD")) {
-        SET(CURLOPT_NOBODY, 1L);
-    } else if (fetch->has_body || is_post) {
-        /* A request of these methods without a body says so: Content-Length: 0. */
-        curl_off_t length = !fetch->has_body    ? 0
-                            : fetch->has_length ? (curl_off_t) open->length
-                                                : -1;
-        SET(CURLOPT_UPLOAD, 1L);
-        SET(CURLOPT_INFILESIZE_LARGE, length);
-        SET(CURLOPT_CUSTOMREQUEST, method);
-    } else {
-        SET(CURLOPT_HTTPGET, 1L);
-        SET(CURLOPT_CUSTOMREQUEST, method);
-    }
-#undef SET
-    return r == CURLE_OK ? 0 : -ENOMEM;
+        fetch_arm(fetch);
 }
 
 /* ---- the beginning */
@@ -1030,71 +615,33 @@ static bool is_literal(const char *host)
     return host[0] == '[' || strspn(host, "0123456789.") == size;
 }
 
-static int append(char *text, size_t size, size_t *at, const char *more)
-{
-    size_t length = strlen(more);
-
-    if (size - *at <= length)
-        return -ENOSPC;
-    memcpy(text + *at, more, length + 1);
-    *at += length;
-    return 0;
-}
-
-/* Pins the name to its addresses: "example.com:443:192.0.2.1,[2001:db8::1]". */
-static int pin(struct fetch *fetch, const struct name_addresses *addresses)
-{
-    char line[RESOLVE_MAX_BYTES], address[INET6_ADDRSTRLEN];
-    size_t at;
-
-    int n = snprintf(line, sizeof line, "%s:%u:", fetch->host, fetch->port);
-    at = (size_t) n;
-    int r = 0;
-    for (size_t i = 0; i < addresses->n && r == 0; i++) {
-        const struct sockaddr_storage *one = &addresses->list[i];
-        const bool is_ipv6 = one->ss_family == AF_INET6;
-        const void *bytes = is_ipv6 ? (const void *) &((const struct sockaddr_in6 *) one)->sin6_addr
-                                    : (const void *) &((const struct sockaddr_in *) one)->sin_addr;
-        if (!inet_ntop(one->ss_family, bytes, address, sizeof address))
-            return -EINVAL;
-        r = append(line, sizeof line, &at, i > 0 ? "," : "");
-        r = r < 0 ? r : append(line, sizeof line, &at, is_ipv6 ? "[" : "");
-        r = r < 0 ? r : append(line, sizeof line, &at, address);
-        r = r < 0 ? r : append(line, sizeof line, &at, is_ipv6 ? "]" : "");
-    }
-    fetch->resolve = r == 0 ? curl_slist_append(NULL, line) : NULL;
-    return fetch->resolve &&
-                   curl_easy_setopt(fetch->easy, CURLOPT_RESOLVE, fetch->resolve) == CURLE_OK
-               ? 0
-               : -ENOMEM;
-}
-
 static void start(struct fetch *fetch)
 {
     fetch->phase = FETCH_CONNECT;
     if (curl_multi_add_handle(fetch->pool->multi, fetch->easy) == CURLM_OK)
         fetch->is_in_multi = true;
     else
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
 }
 
 void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addresses *addresses)
 {
     if (!addresses) {
         if (error == -ENOENT)
-            fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_NAME, "%s has no address", fetch->host);
+            fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_NAME, "%s has no address",
+                       fetch->host);
         else
-            fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_RESOLVER,
-                 "the address of %s cannot be found out now: %s", fetch->host,
-                 strerrordesc_np(-error));
+            fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_RESOLVER,
+                       "the address of %s cannot be found out now: %s", fetch->host,
+                       strerrordesc_np(-error));
         return;
     }
     /* One address that may not be reached spoils the others: an honest name has none. */
     for (size_t i = 0; i < addresses->n; i++)
-        if (!may_reach(fetch, (const struct sockaddr *) &addresses->list[i]))
+        if (!server_may_reach(fetch, (const struct sockaddr *) &addresses->list[i]))
             return;
-    if (pin(fetch, addresses) < 0)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+    if (handle_pin(fetch, addresses) < 0)
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
     else
         start(fetch);
 }
@@ -1151,7 +698,24 @@ static struct head_text text_of(ProtobufCBinaryData bytes)
     return (struct head_text){ (const char *) bytes.data, bytes.len };
 }
 
-/* Checks the request and gives it to libcurl's handle. As add_headers. */
+static int set_callbacks(struct fetch *fetch)
+{
+    CURLcode r = CURLE_OK;
+
+#define SET(option, value) r |= curl_easy_setopt(fetch->easy, option, value)
+    SET(CURLOPT_HEADERFUNCTION, on_line);
+    SET(CURLOPT_HEADERDATA, fetch);
+    SET(CURLOPT_WRITEFUNCTION, on_write);
+    SET(CURLOPT_WRITEDATA, fetch);
+    SET(CURLOPT_READFUNCTION, on_read);
+    SET(CURLOPT_READDATA, fetch);
+    SET(CURLOPT_SEEKFUNCTION, on_seek);
+    SET(CURLOPT_SEEKDATA, fetch);
+#undef SET
+    return r == CURLE_OK ? 0 : -ENOMEM;
+}
+
+/* Checks the request and gives it to libcurl's handle. As handle_set_request. */
 static int prepare(struct fetch *fetch, const Skep__Egress__Open *open)
 {
     const struct target target = {
@@ -1164,20 +728,22 @@ static int prepare(struct fetch *fetch, const Skep__Egress__Open *open)
     const char *reason;
 
     if (target_check(&target, &reason) < 0) {
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST, "%s", reason);
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST, "%s", reason);
         return -EINVAL;
     }
     if (open->has_body && (target_method_is(&target, "GET") || target_method_is(&target, "HEAD"))) {
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST, "a %.*s has no body",
-             (int) target.method.size, target.method.data);
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_REQUEST, "a %.*s has no body",
+                   (int) target.method.size, target.method.data);
         return -EINVAL;
     }
     memcpy(fetch->host, target.host.data, target.host.size);
     fetch->port = target.port;
-    int r = add_headers(fetch, open->head);
+    int r = handle_set(fetch);
     if (r == 0)
-        r = set_common(fetch);
-    return r < 0 ? r : set_request(fetch, open, &target);
+        r = set_callbacks(fetch);
+    if (r == 0)
+        r = server_set(fetch);
+    return r < 0 ? r : handle_set_request(fetch, open, &target);
 }
 
 static void look_up(struct fetch *fetch)
@@ -1188,9 +754,10 @@ static void look_up(struct fetch *fetch)
     }
     int r = pool_look_up(fetch->pool, fetch);
     if (r == -EBUSY)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_BUSY, "too many names are being looked up");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_BUSY,
+                   "too many names are being looked up");
     else if (r < 0)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
 }
 
 /* Makes a fetch that is in all lists. NULL: out of memory. */
@@ -1204,7 +771,7 @@ static struct fetch *fetch_new(struct pool *pool, struct helper_client *client, 
     fetch->client = client;
     fetch->id = id;
     fetch->fd = -1;
-    fetch->opened_ns = fetch->progress_ns = now_ns();
+    fetch->opened_ns = fetch->progress_ns = io_now_ns();
     TAILQ_INSERT_TAIL(&pool->fetches, fetch, entry);
     LIST_INSERT_HEAD(bucket_of(pool->egress, id), fetch, bucket);
     pool->n_fetches++;
@@ -1229,7 +796,7 @@ static void refuse(struct helper_client *client, uint64_t id, const char *text)
     };
 
     (void) snprintf(none.text, sizeof none.text, "%s", text);
-    none.opened_ns = now_ns();
+    none.opened_ns = io_now_ns();
     send_done(&none);
 }
 
@@ -1253,9 +820,9 @@ int fetch_open(struct egress *egress, struct helper_client *client, const Skep__
     if (fetch && r == 0)
         r = prepare(fetch, open);
     if (r == -ENOMEM)
-        fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
+        fetch_fail(fetch, SKEP__EGRESS__FAILURE__FAILURE_INTERNAL, "out of memory");
     if (fetch && r == 0) {
-        arm(fetch);
+        fetch_arm(fetch);
         look_up(fetch);
     } else if (r == -EPROTO) {
         fetch_free(fetch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The internals that the files of the egress process share: main.c (the process and its frames), pool.c (connections and
- * names of one tenant), fetch.c (one fetch), answer.c (the head of an answer). Included by these only. One thread, one loop.
+ * names of one tenant), fetch.c (one fetch), server.c (its server), handle.c (libcurl's handle), answer.c (the head of an answer). Included by these only. One thread, one loop.
  *
  * libcurl calls back while it is at work, and must not lose a fetch meanwhile: whatever ends a fetch inside such a
  * call is noted in the fetch, and done when libcurl has returned (pool_leave).
@@ -199,10 +199,6 @@ struct fetch *fetch_find(struct egress *egress, const struct helper_client *clie
 
 /* Notes the end of the look-up. addresses: NULL with an error. */
 void fetch_on_addresses(struct fetch *fetch, int error, const struct name_addresses *addresses);
-/* Notes libcurl's wishes, CURL_POLL_…, for a socket of the fetch. */
-void fetch_on_watch(struct fetch *fetch, int fd, int what);
-/* Fails a fetch whose server sends much that is no part of an answer. Outside of libcurl. */
-void fetch_check_server(struct fetch *fetch);
 /* Sends the body that waits, as far as credit and the channel allow. Outside of libcurl. */
 void fetch_pass(struct fetch *fetch);
 /* As fetch_pass; and asks libcurl for more of the answer if nothing waits any more. In pool_enter. */
@@ -217,3 +213,41 @@ void fetch_flush(struct egress *egress);
 /* Ends a fetch that is over, outside of libcurl: tells skepd, if it is there, and frees it. */
 void fetch_end(struct fetch *fetch);
 void fetch_free(struct fetch *fetch);
+
+/* ---- for server.c and handle.c */
+
+/* Notes a failure. The fetch is ended by pool_leave; until then each callback of libcurl stops it. */
+void fetch_fail(struct fetch *fetch, Skep__Egress__Failure failure, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Notes that the server does what it is asked for. */
+void fetch_note_progress(struct fetch *fetch);
+/* Sets the timer to the next end of the fetch's time. */
+void fetch_arm(struct fetch *fetch);
+
+/* ---- server.c: the addresses of a server, and what it sends */
+
+#define NO_ANSWER "the server sends bytes that are no answer"
+
+/* Returns whether the address may be reached; false: the fetch has failed. */
+bool server_may_reach(struct fetch *fetch, const struct sockaddr *address);
+/* Has libcurl ask here about each socket and connection. 0 or -ENOMEM. */
+int server_set(struct fetch *fetch);
+/* Notes libcurl's wishes, CURL_POLL_…, for a socket of the fetch. */
+void server_on_watch(struct fetch *fetch, int fd, int what);
+/* Fails a fetch whose server sends much that is no part of an answer. Outside of libcurl. */
+void server_check(struct fetch *fetch);
+
+/* ---- handle.c: libcurl's handle of a fetch */
+
+struct target;
+
+/* Sets all that does not depend on the request. 0 or -ENOMEM. */
+int handle_set(struct fetch *fetch);
+/* Sets the request, whose numbers and target were checked. 0; -EINVAL: a header is refused, and the fetch has failed;
+ * -ENOMEM. */
+int handle_set_request(struct fetch *fetch, const Skep__Egress__Open *open,
+                       const struct target *target);
+/* Pins the name to its addresses: "example.com:443:192.0.2.1,[2001:db8::1]". 0; -EINVAL, -ENOSPC, -ENOMEM. */
+int handle_pin(struct fetch *fetch, const struct name_addresses *addresses);
+/* Fails the fetch with what libcurl's result means, in skep's words. */
+void handle_fail(struct fetch *fetch, CURLcode result);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "egress/internal.h"
 
 #define POOLS_MAX 1024
@@ -48,14 +49,6 @@ struct connection {
     bool is_waiting; /* for the next turn; the event is not pending then */
     int what;        /* CURL_CSELECT_… that waits */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * NS_PER_S + (uint64_t) now.tv_nsec;
-}
 
 /* ---- the end of pools */
 
@@ -195,7 +188,7 @@ static void drain(struct pool *pool)
     pool->has_cut = false;
     for (struct fetch *fetch = TAILQ_FIRST(&pool->fetches), *next; fetch; fetch = next) {
         next = TAILQ_NEXT(fetch, entry);
-        fetch_check_server(fetch);
+        server_check(fetch);
         fetch_pass(fetch);
         if (!fetch->is_over && fetch_is_answered(fetch))
             fetch_on_result(fetch, CURLE_OK);
@@ -226,13 +219,13 @@ void pool_bound_idle(struct pool *pool)
 
 static void act(struct pool *pool, curl_socket_t fd, int what)
 {
-    uint64_t began = now_ns();
+    uint64_t began = io_now_ns();
     int n_running;
 
     pool_enter(pool);
     pool->idle_bytes = 0;
     (void) curl_multi_socket_action(pool->multi, fd, what, &n_running);
-    pool->spent_ns += now_ns() - began;
+    pool->spent_ns += io_now_ns() - began;
     pool_leave(pool);
 }
 
@@ -240,7 +233,7 @@ static void act(struct pool *pool, curl_socket_t fd, int what)
 
 static bool has_to_wait(struct pool *pool)
 {
-    uint64_t now = now_ns();
+    uint64_t now = io_now_ns();
 
     if (!TAILQ_EMPTY(&pool->waiting) || pool->is_timer_waiting)
         return true;
@@ -275,7 +268,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     pool_enter(pool);
-    pool->began_ns = now_ns();
+    pool->began_ns = io_now_ns();
     pool->spent_ns = 0;
     if (pool->is_timer_waiting) {
         pool->is_timer_waiting = false;
@@ -332,7 +325,7 @@ static int on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *soc
                                   ((what & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
 
     if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &fetch) == CURLE_OK && fetch)
-        fetch_on_watch(fetch, fd, what);
+        server_on_watch(fetch, fd, what);
     if (!connection) {
         if (what == CURL_POLL_REMOVE)
             return 0;
@@ -448,7 +441,7 @@ static struct known_name *find_name(struct pool *pool, const char *host)
     TAILQ_FOREACH (known, &pool->known, entry)
         if (strcmp(known->host, host) == 0)
             break;
-    if (known && known->until_ns <= now_ns()) {
+    if (known && known->until_ns <= io_now_ns()) {
         forget_name(pool, known);
         known = NULL;
     }
@@ -472,7 +465,7 @@ static void keep_name(struct pool *pool, const char *host, const struct name_add
         return;
     memcpy(known->host, host, strlen(host) + 1);
     known->addresses = *addresses;
-    known->until_ns = now_ns() + ttl_s * NS_PER_S;
+    known->until_ns = io_now_ns() + ttl_s * NS_PER_S;
     TAILQ_INSERT_TAIL(&pool->known, known, entry);
     pool->n_known++;
 }
