@@ -151,15 +151,15 @@ static void send_head(struct egress_fetch *fetch)
     uint8_t packed[64];
     char token[16];
     struct head_writer writer = head_write(packed, 2);
-    struct head head;
+    struct egress_answer answer = { .status = 200, .version = 11 };
 
     (void) snprintf(token, sizeof token, "%u", fetch->number);
     size_t size = head_table_bytes(2) + strlen("x-token") + strlen(token);
     (void) head_add(&writer, "x-token", strlen("x-token"));
     (void) head_add(&writer, token, strlen(token));
-    HOLD(head_open(packed, size, 0, 1, &head) == 0);
+    HOLD(head_open(packed, size, 0, 1, &answer.fields) == 0);
     fetch->has_head = true;
-    fetch->ops->on_head(fetch->owner, 200, 11, &head);
+    fetch->ops->on_head(fetch->owner, &answer);
 }
 
 static void send_body(struct egress_fetch *fetch, uint32_t bytes)
