@@ -106,6 +106,10 @@ struct deploy_config {
     uint32_t error_percent; /* and so many of all */
 };
 
+struct storage_config {
+    char *folder; /* folder of what tenants store, absolute; NULL: no tenant stores anything */
+};
+
 /* Where the value of a secret comes from that the operator gives. */
 enum secret_source {
     SECRET_FILE,       /* a file */
@@ -150,6 +154,7 @@ struct config {
     struct deploy_config deploy;
     struct egress_config egress;
     struct secrets_config secrets;
+    struct storage_config storage;
     uint32_t drain_s; /* the most that an end waits for requests in flight */
     struct http_config http;
     char **proxies; /* addresses and prefixes, checked */

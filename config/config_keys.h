@@ -33,6 +33,8 @@ int config_read_dns(const struct key_reading *reading, const struct key *key,
 int config_read_addresses(const struct key_reading *reading, const struct key *key,
                           const struct yaml_node *node, void *base);
 void config_print_addresses(const struct key *key, const void *base, FILE *file);
+int config_read_storage(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base);
 int config_read_layers(const struct key_reading *reading, const struct key *key,
                        const struct yaml_node *node, void *base);
 int config_read_cordons(const struct key_reading *reading, const struct key *key,

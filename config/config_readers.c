@@ -163,6 +163,20 @@ int config_read_proxies(const struct key_reading *reading, const struct key *key
     return r < 0 ? r : read_prefixes(reading, node, &config->proxy_prefixes);
 }
 
+/* ---- storage */
+
+/* The row of `state` comes before. */
+int config_read_storage(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base)
+{
+    struct config *config = base;
+
+    if (node || !config->state)
+        return config_read_path(reading, key, node, base);
+    config->storage.folder = path_absolute(config->state, "data");
+    return config->storage.folder ? 0 : -ENOMEM;
+}
+
 /* ---- egress */
 
 int config_read_fetch(const struct key_reading *reading, const struct key *key,

@@ -59,6 +59,20 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
     [LIMIT_INDEX(call_mib)] = { LIMIT(call_mib), .unit = "MiB", .preset = 100, .least = 1, .most = 102400,
       .may_be_unlimited = true, .may_be_observed = true,
       .help = "bodies of all fetches and calls of one request, both ways" },
+    [LIMIT_INDEX(storage_rate)] = { LIMIT(storage_rate), .unit = "/s", .preset = 1000, .least = 1, .most = 1000000,
+      .may_be_unlimited = true, .is_capped = true, .help = "operations of the tenant on its storage in a second" },
+    [LIMIT_INDEX(kv_mib)] = { LIMIT(kv_mib), .unit = "MiB", .preset = 1024, .least = 1, .most = 1048576,
+      .may_be_unlimited = true, .is_capped = true, .help = "all keys and values of the tenant" },
+    [LIMIT_INDEX(kv_keys)] = { LIMIT(kv_keys), .unit = "", .preset = 1000000, .least = 1, .most = 1000000000,
+      .may_be_unlimited = true, .is_capped = true, .help = "keys of the tenant in all its namespaces" },
+    [LIMIT_INDEX(kv_value_mib)] = { LIMIT(kv_value_mib), .unit = "MiB", .preset = 25, .least = 1, .most = 100,
+      .is_capped = true, .help = "one value" },
+    [LIMIT_INDEX(sql_mib)] = { LIMIT(sql_mib), .unit = "MiB", .preset = 500, .least = 1, .most = 1048576,
+      .may_be_unlimited = true, .is_capped = true, .help = "one SQL database" },
+    [LIMIT_INDEX(sql_ms)] = { LIMIT(sql_ms), .unit = "ms", .preset = 5000, .least = 10, .most = 30000,
+      .is_capped = true, .help = "time of one SQL operation, with all its statements" },
+    [LIMIT_INDEX(sql_rows_mib)] = { LIMIT(sql_rows_mib), .unit = "MiB", .preset = 16, .least = 1, .most = 256,
+      .is_capped = true, .help = "rows that one SQL operation returns, as JSON" },
 };
 /* clang-format on */
 

@@ -32,9 +32,16 @@ struct limits {
     uint32_t response_mib;
     uint32_t hung_ms;  /* time in which nothing but another request can wake one */
     uint32_t renewals; /* isolates in 10 s that replace stopped ones, in a worker that is shared */
-    uint32_t subrequests; /* calls of a request, and of all that are made on its behalf */
-    uint32_t calls;       /* calls of one request at a time */
-    uint32_t call_mib;    /* bodies of all calls of one request, both ways */
+    uint32_t subrequests;  /* calls of a request, and of all that are made on its behalf */
+    uint32_t calls;        /* calls of one request at a time */
+    uint32_t call_mib;     /* bodies of all calls of one request, both ways */
+    uint32_t storage_rate; /* operations of storage in a second */
+    uint32_t kv_mib;       /* keys and values of all namespaces of a tenant */
+    uint32_t kv_keys;      /* keys of all of them */
+    uint32_t kv_value_mib; /* one value */
+    uint32_t sql_mib;      /* one database */
+    uint32_t sql_ms;       /* time of one operation, of all its statements */
+    uint32_t sql_rows_mib; /* rows of one operation, as JSON */
 };
 
 struct limit_info {

@@ -221,7 +221,7 @@ static const struct key manifest_rows[] = {
     { KEY(env), .kind = KEY_MAP, .most = TENANT_ENV_MAX, .read = read_env,
       .help = "texts that handlers get as env" },
     { KEY(bindings), .kind = KEY_ENTRIES, .most = TENANT_BINDINGS_MAX, .entry = &manifest_binding_keys,
-      .read = manifest_read_bindings, .help = "what handlers may call, as env.NAME: other tenants" },
+      .read = manifest_read_bindings, .help = "what handlers may call, as env.NAME: other tenants, and the tenant's storage" },
     { KEY(secrets), .kind = KEY_ENTRIES, .most = TENANT_SECRETS_MAX, .entry = &manifest_secret_keys,
       .read = manifest_read_secrets, .help = "values that the operator keeps: as env.NAME, or in a header of fetches to one host" },
     { KEY(callers), .kind = KEY_TEXTS, .most = TENANT_CALLERS_MAX,

@@ -19,6 +19,8 @@
 #define TENANT_ROUTES_MAX 64
 #define TENANT_LEFT_OUT_MAX 8 /* entries that are named */
 #define TENANT_BINDINGS_MAX 32
+#define TENANT_NAMESPACES_MAX 20 /* of kv */
+#define TENANT_DATABASES_MAX 10  /* of sql */
 #define TENANT_CALLERS_MAX 64
 #define TENANT_SECRETS_MAX 32
 
@@ -38,6 +40,8 @@ struct env_entry {
 /* Kinds of things that a binding leads to; each has a row in supervisor/calls and a face in worker/js. */
 enum binding_kind {
     BINDING_SERVICE, /* another tenant */
+    BINDING_KV,      /* a namespace of keys and values */
+    BINDING_SQL,     /* a database */
     BINDING_FETCH,   /* fetch(): behind the kinds that skep.yaml and LoadBegin have */
     BINDING_KINDS,
 };
@@ -45,7 +49,7 @@ enum binding_kind {
 struct binding { /* env.NAME */
     enum binding_kind kind;
     char *name;    /* as in an env_entry; neither another binding nor env has it */
-    char *target;  /* BINDING_SERVICE: the tenant's name */
+    char *target;  /* name of the tenant, of the namespace, or of the database */
     unsigned line; /* in skep.yaml, for messages */
 };
 
@@ -120,6 +124,11 @@ struct manifest *manifest_free(struct manifest *manifest);
 
 /* Finds a binding by its name; NULL if there is none. */
 const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name);
+
+/* Returns whether a binding leads to storage: BINDING_KV, BINDING_SQL. */
+bool binding_is_storage(const struct binding *binding);
+/* Finds the first binding of the tenant that leads to storage; NULL if there is none. */
+const struct binding *manifest_find_storage(const struct manifest *manifest);
 
 /* Finds a secret by its name; NULL if the tenant does not use it. */
 const struct secret_use *manifest_find_secret(const struct manifest *manifest, const char *name);

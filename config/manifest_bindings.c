@@ -24,6 +24,19 @@ const struct binding *manifest_find_binding(const struct manifest *manifest, con
     return NULL;
 }
 
+bool binding_is_storage(const struct binding *binding)
+{
+    return binding->kind == BINDING_KV || binding->kind == BINDING_SQL;
+}
+
+const struct binding *manifest_find_storage(const struct manifest *manifest)
+{
+    for (unsigned i = 0; i < manifest->n_bindings; i++)
+        if (binding_is_storage(&manifest->bindings[i]))
+            return &manifest->bindings[i];
+    return NULL;
+}
+
 /* ---- kinds. Each is a row, whose reader is given the struct binding, and sets kind and target. */
 
 /* The tenant whose bindings are read is the root of the reading. */
@@ -46,12 +59,75 @@ static int read_service(const struct key_reading *reading, const struct key *key
     return binding->target ? 0 : -ENOMEM;
 }
 
+/* Returns the number of spaces (namespaces or databases) that the bindings before this one name, and whether this one
+ * names another. */
+static unsigned count_spaces(const struct manifest *manifest, const struct binding *binding,
+                             bool *ret_is_new)
+{
+    unsigned n = 0;
+
+    *ret_is_new = true;
+    for (const struct binding *one = manifest->bindings; one < binding; one++) {
+        bool is_first = one->kind == binding->kind && one->target;
+        for (const struct binding *other = manifest->bindings; other < one && is_first; other++)
+            is_first = other->kind != one->kind || strcmp(other->target, one->target) != 0;
+        n += is_first;
+        if (is_first && strcmp(one->target, binding->target) == 0)
+            *ret_is_new = false;
+    }
+    return n;
+}
+
+static int read_storage(const struct key_reading *reading, const struct yaml_node *node,
+                        struct binding *binding)
+{
+    const bool is_kv = binding->kind == BINDING_KV;
+    const unsigned most = is_kv ? TENANT_NAMESPACES_MAX : TENANT_DATABASES_MAX;
+    bool is_new;
+
+    binding->target = strdup(node->value);
+    if (!binding->target)
+        return -ENOMEM;
+    if (!name_is_valid(node->value))
+        yaml_error(reading->document, node, reading->errors, "\"%s\" is not the name of a %s: %s",
+                   node->value, is_kv ? "namespace" : "database", name_expected);
+    else if (count_spaces(reading->root, binding, &is_new) >= most && is_new)
+        yaml_error(reading->document, node, reading->errors,
+                   "\"%s\" is one too many: expected at most %u %s", node->value, most,
+                   is_kv ? "namespaces" : "databases");
+    return 0;
+}
+
+static int read_kv(const struct key_reading *reading, const struct key *key,
+                   const struct yaml_node *node, void *base)
+{
+    struct binding *binding = base;
+
+    (void) key;
+    binding->kind = BINDING_KV;
+    return read_storage(reading, node, binding);
+}
+
+static int read_sql(const struct key_reading *reading, const struct key *key,
+                    const struct yaml_node *node, void *base)
+{
+    struct binding *binding = base;
+
+    (void) key;
+    binding->kind = BINDING_SQL;
+    return read_storage(reading, node, binding);
+}
+
 /* clang-format off */
 static const struct key binding_rows[] = {
     { .name = "name", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
       .help = "its name in env" },
     { .name = "service", .kind = KEY_TEXT, .is_choice = true, .reload = RELOAD_VERSION, .read = read_service,
       .help = "the tenant that env.NAME.fetch() calls" },
+    { .name = "kv", .kind = KEY_TEXT, .is_choice = true, .reload = RELOAD_VERSION, .read = read_kv,
+      .help = "the namespace of the tenant's keys and values that env.NAME reads and writes" },
+    { .name = "sql", .kind = KEY_TEXT, .is_choice = true, .reload = RELOAD_VERSION, .read = read_sql,
+      .help = "the database of the tenant that env.NAME queries" },
 };
 /* clang-format on */
 

@@ -89,6 +89,12 @@ int manifest_check(const struct manifest *manifest, const struct config *config,
                           "eval: \"%s\" is not allowed: expected %s, or eval: %s in cordon \"%s\"",
                           eval_mode_name(manifest->eval), cordon->eval == EVAL_OFF ? "off" : "load",
                           eval_mode_name(manifest->eval), cordon->name);
+    const struct binding *stored = manifest_find_storage(manifest);
+    if (stored && !config->storage.folder)
+        config_errors_add(errors, manifest->file, stored->line,
+                          "bindings: \"%s\" needs storage, and skepd.yaml names no folder for it: "
+                          "expected storage.folder (or state) there",
+                          stored->name);
     size_t bytes = tenant_files_bytes(manifest), max_bytes = (size_t) cordon->files_mib << 20;
     if (bytes > max_bytes)
         config_errors_add(errors, manifest->file, manifest->lines.cordon,

@@ -23,6 +23,7 @@
 #include "common/loop_watch.h"
 #include "config/config.h"
 #include "config/manifest.h"
+#include "data/program.h"
 #include "egress/program.h"
 #include "helper/journal.h"
 #include "store/program.h"
@@ -33,6 +34,7 @@
 #include "supervisor/confine_skepd.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/frames.h"
+#include "supervisor/helpers/data.h"
 #include "supervisor/helpers/egress.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
@@ -68,6 +70,9 @@ struct skepd {
     struct store *store;   /* NULL: nothing can be deployed */
     bool has_egress;       /* egress can be started, or reached */
     struct egress *egress; /* NULL: no tenant can ask servers */
+    int data_fd;           /* folder of what tenants store; -1: there is none */
+    bool has_data;         /* processes of storage can be started */
+    struct data *data;     /* NULL: no tenant can store anything */
     struct secrets *secrets;
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
@@ -87,7 +92,7 @@ struct skepd {
 };
 
 /* Helpers by their numbers in spawner_options. */
-enum { PROGRAM_STORE, PROGRAM_EGRESS, PROGRAMS };
+enum { PROGRAM_STORE, PROGRAM_EGRESS, PROGRAM_DATA, PROGRAMS };
 
 /* Prints errors for `--check` and the like, which serve nothing. */
 static void print_errors(struct config_errors *errors)
@@ -196,6 +201,20 @@ static int start_egress(struct skepd *skepd)
     return r < 0 ? log_error_errno(r, "cannot start " EGRESS_PROGRAM) : 0;
 }
 
+/* Makes the set of data processes, each of which is started when it is needed. */
+static int make_data(struct skepd *skepd)
+{
+    const struct data_options options = {
+        .number = PROGRAM_DATA,
+        .base = skepd->base,
+        .spawner = skepd->spawner,
+        .health = &skepd->health,
+    };
+
+    int r = skepd->has_data ? data_new(&options, &skepd->data) : 0;
+    return r < 0 ? log_error_errno(r, "cannot make the storage of tenants") : 0;
+}
+
 /* Starts the helper processes, before stored tenants are read and before any request to a helper. */
 static int start_helpers(struct skepd *skepd)
 {
@@ -212,6 +231,8 @@ static int start_helpers(struct skepd *skepd)
         return log_error_errno(r, "cannot reach the spawner");
     spawner_keep_reserve(skepd->spawner, &skepd->health);
     r = start_egress(skepd);
+    if (r == 0)
+        r = make_data(skepd);
     return r == 0 && skepd->store ? store_start(skepd->store, &store) : r;
 }
 
@@ -254,6 +275,8 @@ static int make_ledger(struct skepd *skepd)
     int r = ledger_new(&options, &skepd->ledger);
     if (r == 0)
         ledger_set_egress(skepd->ledger, skepd->egress);
+    if (r == 0)
+        ledger_set_data(skepd->ledger, skepd->data);
     return r;
 }
 
@@ -497,6 +520,7 @@ static void tear_down(struct skepd *skepd)
     skepd->ledger = ledger_free(skepd->ledger);
     skepd->egress = egress_free(skepd->egress);
     skepd->deploys = deploys_free(skepd->deploys);
+    skepd->data = data_free(skepd->data);
     skepd->store = store_free(skepd->store);
     skepd->slots = slots_free(skepd->slots);
     skepd->trace = trace_free(skepd->trace);
@@ -614,7 +638,7 @@ static int run_with_spawner(struct skepd *skepd, const struct arguments *argumen
 /* The helpers that skepd may have, with the memory of their paths and arguments. */
 struct programs {
     struct spawner_program rows[PROGRAMS];
-    char store[PATH_MAX], egress[PATH_MAX];
+    char store[PATH_MAX], egress[PATH_MAX], data[PATH_MAX];
     char dns[EGRESS_DNS_BYTES], ca[PATH_MAX + sizeof EGRESS_OPTION_CA];
 };
 
@@ -677,11 +701,45 @@ static void find_egress(struct skepd *skepd, struct programs *programs)
     skepd->has_egress = true;
 }
 
+/* Finds the program of storage. skepd serves without it. */
+static void find_data(struct skepd *skepd, struct programs *programs)
+{
+    int r = arguments_find_program(DATA_PROGRAM, programs->data, sizeof programs->data);
+
+    if (r < 0) {
+        helper_set_remedy(&skepd->health, HELPER_DATA, "install it, then skep upgrade");
+        helper_note(&skepd->health, HELPER_DATA, HELPER_GONE,
+                    r == -ENOENT ? "no program " DATA_PROGRAM " beside skepd"
+                                 : "the program " DATA_PROGRAM " beside skepd cannot be used");
+        return;
+    }
+    programs->rows[PROGRAM_DATA] = (struct spawner_program){
+        .name = DATA_PROGRAM,
+        .path = programs->data,
+        .folder_fd = skepd->data_fd,
+        .word_option = DATA_OPTION_CORDON,
+    };
+    skepd->has_data = true;
+}
+
+/* Makes the folder of storage, if its parent is there, and opens it. */
+static int open_data_folder(struct skepd *skepd)
+{
+    const char *path = skepd->config->storage.folder;
+
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return log_error_errno(-errno, "storage.folder: cannot make %s", path);
+    skepd->data_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return skepd->data_fd < 0 ? log_error_errno(-errno, "storage.folder: cannot open %s", path) : 0;
+}
+
 /* Makes the cgroups before any process is forked, and removes them after all have ended. */
 static int run_with_cgroups(struct skepd *skepd, const struct arguments *arguments,
                             const char *worker)
 {
-    struct programs programs = { .rows = { { .folder_fd = -1 }, { .folder_fd = -1 } } };
+    struct programs programs = {
+        .rows = { { .folder_fd = -1 }, { .folder_fd = -1 }, { .folder_fd = -1 } }
+    };
     const struct spawner_options spawner = {
         .worker_path = worker,
         .origin = service_origin(skepd->service),
@@ -694,6 +752,8 @@ static int run_with_cgroups(struct skepd *skepd, const struct arguments *argumen
         return r;
     if (skepd->config->egress.fetch && !arguments->probe_only)
         find_egress(skepd, &programs);
+    if (skepd->data_fd >= 0)
+        find_data(skepd, &programs);
     if (!arguments->probe_only)
         make_cgroups(skepd);
     r = spawner_start(&spawner, &skepd->spawner);
@@ -715,6 +775,7 @@ static int run(const struct arguments *arguments, struct config *config, struct 
         .sockets = service_sockets(service),
         .notify = service_notify(service),
         .is_dev = arguments->dev,
+        .data_fd = -1,
         .trace = arguments->trace ? trace_new() : NULL,
     };
     char worker[PATH_MAX];
@@ -737,9 +798,12 @@ static int run(const struct arguments *arguments, struct config *config, struct 
     (void) signal(SIGPIPE, SIG_IGN);
     if (skepd.config->state && !skepd.is_dev && !arguments->probe_only)
         r = store_new(skepd.config->state, &skepd.store);
+    if (r == 0 && skepd.config->storage.folder && !arguments->probe_only)
+        r = open_data_folder(&skepd);
     if (r == 0)
         r = run_with_cgroups(&skepd, arguments, worker);
     skepd.store = store_free(skepd.store);
+    fd_cleanup(&skepd.data_fd);
     record_done(&skepd.record);
     return r;
 }

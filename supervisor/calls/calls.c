@@ -78,6 +78,7 @@ static void call_free(struct call *call)
 {
     TAILQ_REMOVE(&call->caller->calls, call, entry);
     call->caller->n_calls--;
+    call->caller->n_queued -= call->is_queued;
     if (call->waiting)
         evbuffer_free(call->waiting);
     free(call->head);
@@ -146,8 +147,16 @@ static bool is_over_budget(struct caller *caller)
            meet(root, LIMIT_INDEX(subrequests), UINT64_C(1000) * budget->n_calls);
 }
 
+/* Returns whether the caller has as many calls open as it may, without one more of this kind. */
+static bool is_over_calls(struct caller *caller, const struct call_kind *kind)
+{
+    if (kind->is_queued)
+        return caller->n_queued >= CALL_QUEUED_MAX;
+    return is_over(caller, LIMIT_INDEX(calls), (uint64_t) caller->n_calls - caller->n_queued + 1);
+}
+
 /* Writes the limit that the caller is over, and the remedy; "": none. */
-static void check_limits(struct caller *caller, char text[TEXT_BYTES])
+static void check_limits(struct caller *caller, const struct call_kind *kind, char text[TEXT_BYTES])
 {
     text[0] = '\0';
     if (is_over(caller, LIMIT_INDEX(subrequests), caller->last_id))
@@ -161,7 +170,13 @@ static void check_limits(struct caller *caller, char text[TEXT_BYTES])
             "sub_limit: all that is done for one request may make %u calls (subrequests): make "
             "fewer, or raise limits.subrequests of the tenant that was asked first",
             caller->budget->subrequests);
-    else if (is_over(caller, LIMIT_INDEX(calls), (uint64_t) caller->n_calls + 1))
+    else if (kind->is_queued && is_over_calls(caller, kind))
+        (void) snprintf(
+            text, TEXT_BYTES,
+            "sub_limit: a request may have %u operations of storage that wait: await some of them "
+            "before the next",
+            CALL_QUEUED_MAX);
+    else if (!kind->is_queued && is_over_calls(caller, kind))
         (void) snprintf(
             text, TEXT_BYTES,
             "sub_limit: a request may have %u calls open at a time (calls): make fewer "
@@ -462,8 +477,10 @@ static int open_call(struct caller *caller, const struct binding *binding,
     call->absorbed = CALL_WINDOW_BYTES;
     call->window_out = BODY_WINDOW_BYTES;
     call->is_body_ended = head->end;
+    call->is_queued = call->kind->is_queued;
     TAILQ_INSERT_TAIL(&caller->calls, call, entry);
     caller->n_calls++;
+    caller->n_queued += call->is_queued;
     if (!count_bytes(call, head->body_size)) {
         fail_for_bytes(call);
         return 0;
@@ -489,7 +506,7 @@ int caller_on_call(struct caller *caller, const struct call_head *head)
     int r = make_budget(caller);
     if (r == 0) {
         caller->budget->n_calls++;
-        check_limits(caller, text);
+        check_limits(caller, caller->kinds[binding->kind], text);
         if (text[0] != '\0')
             caller->ops->send_failure(caller, head->id, true, text);
         else

@@ -21,6 +21,9 @@
 /* Most calls of other tenants in the tree of calls that one request sets off. */
 #define CALL_SERVICES_MAX 32
 
+/* Most calls of kinds that queue, of one attempt at a time. */
+#define CALL_QUEUED_MAX 1024
+
 struct call;
 struct caller;
 struct evbuffer;
@@ -71,6 +74,9 @@ struct call_kind {
     void (*cancel)(struct call *call);
     /* Answers come from outside of skepd: nobody but caller_kept_bytes counts what waits of them. */
     bool is_from_outside;
+    /* Calls over the limit `calls` wait in the kind, which keeps it: they do not fail here, and do not count for calls of other
+     * kinds. At most CALL_QUEUED_MAX of them are there for one attempt. */
+    bool is_queued;
 };
 
 /* The functions of the attempt for its calls. */
@@ -102,6 +108,7 @@ struct caller {
     struct call_budget *budget;           /* counted; NULL before the first call of a root */
     struct call_list calls;
     unsigned n_calls;  /* open ones */
+    unsigned n_queued; /* those of them whose kind queues */
     uint32_t last_id;  /* number of the attempt's last call */
     uint64_t n_bytes;  /* bytes of bodies, both ways */
     bool is_begun;     /* the request is in a worker */
@@ -156,6 +163,7 @@ struct call {
     uint32_t window_in;     /* bytes of the body that the worker may still send */
     uint32_t absorbed;      /* part of the granted bytes that was so from the start */
     uint32_t window_out;    /* bytes of the answer that the worker may still be sent */
+    bool is_queued;         /* its kind queues */
     bool is_body_ended;     /* the worker has ended the body */
     bool is_head_sent;      /* the kind has given the head; it may still wait */
     bool is_end_due;        /* the end follows the waiting data */

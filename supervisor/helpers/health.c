@@ -9,6 +9,7 @@ static const char *const names[HELPERS] = {
     [HELPER_SPAWNER] = "spawner",
     [HELPER_STORE] = "store",
     [HELPER_EGRESS] = "egress",
+    [HELPER_DATA] = "data",
 };
 
 static const char *const states[HELPER_STATES] = {
@@ -36,6 +37,14 @@ static const char *const advice[HELPERS][HELPER_STATES] = {
         [HELPER_SILENT] = "fetches of tenants wait for it: it is ended, and another one started, if this lasts",
         [HELPER_GONE] = "fetches of tenants fail, for no spawner is left to start it: restart skepd "
                         "(`systemctl restart skepd`)",
+    },
+    [HELPER_DATA] = {
+        [HELPER_RESTARTING] = "the storage of tenants (kv, sql) fails in its cordon until it is back: if this lasts, "
+                              "the log says why it does not start",
+        [HELPER_SILENT] = "the storage of tenants (kv, sql) waits for it in its cordon: look at the disk of "
+                          "storage.folder; it is ended, and another one started, if this lasts",
+        [HELPER_GONE] = "the storage of tenants (kv, sql) fails, for there is no program for it, or no spawner is left to "
+                        "start it: restart skepd (`systemctl restart skepd`)",
     },
 };
 
@@ -70,16 +79,18 @@ void helper_note(struct health *health, enum helper_id helper, enum helper_state
                  const char *why)
 {
     struct helper_health *now = &health->of[helper];
+    const char *detail = health->detail ? health->detail : "";
+    const char *open = health->detail ? " (" : "", *close = health->detail ? ")" : "";
 
     if (now->state == state)
         return;
     if (state <= HELPER_OK && now->state > HELPER_OK)
-        log_info("helper %s is %s again", names[helper], states[state]);
+        log_info("helper %s%s%s%s is %s again", names[helper], open, detail, close, states[state]);
     now->state = state;
     now->why = why;
     if (state > HELPER_OK)
-        log_error("helper %s is %s: %s: %s", names[helper], states[state], why,
-                  helper_advice_now(health, helper));
+        log_error("helper %s%s%s%s is %s: %s: %s", names[helper], open, detail, close,
+                  states[state], why, helper_advice_now(health, helper));
     if (health->on_change)
         health->on_change(health->owner);
 }

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPER_EGRESS, HELPERS };
+enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPER_EGRESS, HELPER_DATA, HELPERS };
 
 enum helper_state {
     HELPER_ABSENT, /* not configured, or not ready for the first time yet */
@@ -30,6 +30,8 @@ struct helper_health {
 
 struct health {
     struct helper_health of[HELPERS];
+    const char *
+        detail; /* for the log: of several processes of one helper, the one that this is about; NULL: there are not several */
     void (*on_change)(void *owner); /* a state has changed; NULL: nobody is told */
     void *owner;                    /* borrowed */
 };

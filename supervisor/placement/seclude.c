@@ -301,8 +301,8 @@ static void clear_suspects(struct tenant *culprit)
     }
 }
 
-void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
-                      const struct verdict *verdict)
+/* Writes a death into the tenant's record, and does what follows. has_own: the tenant alone was in that process. */
+static void blame(struct tenant *tenant, enum evidence evidence, bool has_own)
 {
     struct conduct_rules rules = {
         .strikes = cordon_of(tenant)->strikes,
@@ -311,15 +311,11 @@ void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
          * quarantine while others take all the room. */
         .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
-    bool has_own = worker_is_in(worker, SLOT_OWN) && worker->slot->owner == tenant;
-
-    if (!error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
-        return;
     struct conduct before = tenant->conduct;
     enum conduct_step step =
-        conduct_on_death(&tenant->conduct, &rules, verdict->evidence, has_own, io_now_ns());
+        conduct_on_death(&tenant->conduct, &rules, evidence, has_own, io_now_ns());
 
-    if (verdict->evidence == EVIDENCE_PROOF)
+    if (evidence == EVIDENCE_PROOF)
         clear_suspects(tenant);
     if (step == CONDUCT_NO_STEP)
         return;
@@ -338,6 +334,21 @@ void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
               text, rules.strikes, CONDUCT_WINDOW_S);
     if (step == CONDUCT_QUARANTINE)
         begin_quarantine(tenant);
+}
+
+void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
+                      const struct verdict *verdict)
+{
+    bool has_own = worker_is_in(worker, SLOT_OWN) && worker->slot->owner == tenant;
+
+    if (error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
+        blame(tenant, verdict->evidence, has_own);
+}
+
+void seclude_on_stuck(struct tenant *tenant, bool is_proof)
+{
+    tenant->kills++;
+    blame(tenant, is_proof ? EVIDENCE_PROOF : EVIDENCE_CLAIM, is_proof);
 }
 
 /* Returns whether `one` has to be suspected before `other`. The tenant that was suspected longest ago, or never, comes

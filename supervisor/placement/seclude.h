@@ -29,6 +29,8 @@ const struct tenant *seclude_owner(const struct slot *slot);
 /* Blames the tenant for the death of the worker. */
 void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
                       const struct verdict *verdict);
+/* Blames the tenant for the death of a storage process. is_proof: a worker of its own has asked for the operation. */
+void seclude_on_stuck(struct tenant *tenant, bool is_proof);
 /* Separates the tenants that may have killed the worker, when no claim chooses among them: each gets a worker
  * of its own for a while, as far as there is room. The worker still has its placements. is_memory:
  * tenants of idle isolates are suspects, too. Returns false if there is room for none. */

@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <stddef.h>
 
-void fetch_queue_init(struct fetch_queue *queue)
+void fetch_queue_init(struct fetch_queue *queue, struct fetch_bounds bounds)
 {
-    *queue = (struct fetch_queue){ .n_open = 0 };
+    *queue = (struct fetch_queue){ .bounds = bounds };
     TAILQ_INIT(&queue->turns);
     TAILQ_INIT(&queue->waiting);
 }
@@ -53,10 +53,16 @@ static void put_last(struct fetch_queue *queue, struct fetch_share *share)
 
 static bool may_open(const struct fetch_queue *queue, const struct fetch_share *share)
 {
-    unsigned n_free = EGRESS_FETCHES_MAX - queue->n_open;
+    const struct fetch_bounds *bounds = &queue->bounds;
+    unsigned n_free = bounds->of_all - queue->n_open;
 
-    return n_free > 0 && share->n_open < EGRESS_TENANT_FETCHES_MAX &&
-           share->n_open <= n_free / FETCH_FREE_PARTS;
+    return n_free > 0 && share->n_open < bounds->of_tenant &&
+           share->n_open <= n_free / bounds->free_parts;
+}
+
+static bool may_begin(const struct fetch_queue *queue, const struct fetch_lane *lane)
+{
+    return lane->n_begun < (lane->most > 0 ? lane->most : queue->bounds.of_request);
 }
 
 bool fetch_queue_would_wait(const struct fetch_queue *queue, const struct fetch_lane *lane,
@@ -64,7 +70,7 @@ bool fetch_queue_would_wait(const struct fetch_queue *queue, const struct fetch_
 {
     static const struct fetch_share none;
 
-    return lane->n_begun >= FETCH_HEADS_MAX || (share && share->n_ready > 0) ||
+    return !may_begin(queue, lane) || (share && share->n_ready > 0) ||
            !may_open(queue, share ? share : &none);
 }
 
@@ -86,7 +92,7 @@ static void advance(struct fetch_queue *queue, struct fetch_lane *lane)
 {
     struct fetch_place *place;
 
-    while (lane->n_begun < FETCH_HEADS_MAX && (place = TAILQ_FIRST(list_of(&lane->blocked)))) {
+    while (may_begin(queue, lane) && (place = TAILQ_FIRST(list_of(&lane->blocked)))) {
         TAILQ_REMOVE(&lane->blocked, place, entry);
         make_ready(queue, place);
     }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The places of fetches at egress, and the turns of those that wait for one. A pure data structure: no clock, no
- * allocation, no memory of its own.
+ * The places of fetches at egress, or of operations of storage at data, and the turns of those that wait for one. A pure data
+ * structure: no clock, no allocation, no memory of its own. A fetch stands for either below.
  *
- * - At most FETCH_HEADS_MAX fetches of one request wait for their answer's head, or for their turn, at a time; further ones
+ * - At most bounds.of_request fetches of one request wait for their answer's head, or for their turn, at a time; further ones
  *   wait behind them, in their order.
- * - A tenant has at most EGRESS_TENANT_FETCHES_MAX open ones, and fewer when places are short: 1 and a part of the free ones
- *   (FETCH_FREE_PARTS). So tenants whose fetches hang leave places to others, however many such tenants there are.
+ * - A tenant has at most bounds.of_tenant open ones, and fewer when places are short: 1 and a part of the free ones
+ *   (bounds.free_parts). So tenants whose fetches hang leave places to others, however many such tenants there are.
  * - Tenants take turns, one fetch each.
  */
 #pragma once
@@ -21,13 +21,26 @@
 /* A tenant may have 1 open fetch, and one more for each so many free places. */
 #define FETCH_FREE_PARTS 32
 
+struct fetch_bounds {
+    unsigned of_request; /* that have no answer yet; a lane may have another number */
+    unsigned of_tenant;
+    unsigned of_all;
+    unsigned
+        free_parts; /* a tenant may have 1 open one, and one more for each so many free places */
+};
+/* Bounds of fetches. */
+#define FETCH_BOUNDS                                                                        \
+    ((struct fetch_bounds){ FETCH_HEADS_MAX, EGRESS_TENANT_FETCHES_MAX, EGRESS_FETCHES_MAX, \
+                            FETCH_FREE_PARTS })
+
 struct fetch_place;
 TAILQ_HEAD(fetch_place_list, fetch_place);
 
 /* The fetches of one request. All zero: none. */
 struct fetch_lane {
-    struct fetch_place_list blocked; /* behind FETCH_HEADS_MAX others */
+    struct fetch_place_list blocked; /* behind as many others as may begin */
     unsigned n_begun;                /* fetches that wait for their turn or their head */
+    unsigned most;                   /* of them; 0: as many as bounds.of_request */
 };
 
 /* The fetches of one tenant. All zero: none. */
@@ -57,13 +70,14 @@ struct fetch_place {
 };
 
 struct fetch_queue {
+    struct fetch_bounds bounds;
     TAILQ_HEAD(, fetch_share) turns;
     struct fetch_place_list waiting; /* blocked and ready ones, the oldest first */
     unsigned n_turns;                /* tenants in turns */
     unsigned n_waiting, n_open;
 };
 
-void fetch_queue_init(struct fetch_queue *queue);
+void fetch_queue_init(struct fetch_queue *queue, struct fetch_bounds bounds);
 /* Returns whether a fetch that joins now would have to wait. share: NULL: the tenant has no fetches. */
 bool fetch_queue_would_wait(const struct fetch_queue *queue, const struct fetch_lane *lane,
                             const struct fetch_share *share);

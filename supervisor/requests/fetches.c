@@ -120,7 +120,7 @@ int fetches_new(struct ledger *ledger, struct event_base *base, struct fetches *
     if (!fetches)
         return -ENOMEM;
     fetches->ledger = ledger;
-    fetch_queue_init(&fetches->queue);
+    fetch_queue_init(&fetches->queue, FETCH_BOUNDS);
     fetches->turn = event_new(base, -1, 0, on_turn, fetches);
     if (!fetches->turn) {
         free(fetches);

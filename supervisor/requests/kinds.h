@@ -11,6 +11,8 @@
 /* clang-format off */
 #define CALL_KINDS(X) \
     X(SERVICE, service)     \
+    X(KV, kv)               \
+    X(SQL, sql)             \
     X(FETCH, fetch)
 /* clang-format on */
 

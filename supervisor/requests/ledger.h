@@ -41,9 +41,10 @@ struct request {
     struct request_client client;   /* without one when detached */
     struct caller calls;            /* calls that its JavaScript makes */
     struct fetch_lane fetches;      /* those of them that are fetches */
+    struct fetch_lane storage;      /* those of them that are operations of storage */
     struct trace_span span;         /* in the access log; off while there was none */
-    size_t fetch_bytes;             /* bytes that are kept for fetches that wait */
-    uint64_t tree_due_ns;           /* for a call: latest end of the root request */
+    size_t fetch_bytes;   /* bytes that are kept for fetches and operations of storage that wait */
+    uint64_t tree_due_ns; /* for a call: latest end of the root request */
     enum request_state state;
     /* Head, kept for sending it again, as the worker gets it: packed (proto/head.h). Texts point into it. */
     struct http_text method, url;
@@ -122,8 +123,10 @@ static inline struct request *request_find(const struct worker *worker, uint64_t
 }
 
 LIST_HEAD(share_table, share);
+struct data;
 struct egress;
 struct fetches;
+struct storages;
 
 #define LEDGER_SHARE_BUCKETS 4096
 
@@ -151,7 +154,8 @@ struct ledger {
     struct life *life;
     struct placements *placements;
     uint64_t max_files;
-    struct fetches *fetches;  /* owned */
+    struct fetches *fetches; /* owned, like storages */
+    struct storages *storages;
     struct http_front *front; /* borrowed; NULL: see ledger_set_front */
     struct access_bound access;
     uint64_t last_id;
@@ -190,6 +194,8 @@ void ledger_set_front(struct ledger *ledger, struct http_front *front);
 
 /* Sets the process that asks servers for tenants, borrowed; NULL: there is none, and each fetch fails. */
 void ledger_set_egress(struct ledger *ledger, struct egress *egress);
+/* Sets the processes that keep what tenants store, borrowed; NULL: there are none, and each operation fails. */
+void ledger_set_data(struct ledger *ledger, struct data *data);
 /* Has egress forget connections and addresses of the tenant, whose rules about hosts may have changed. */
 void ledger_forget_hosts(struct tenant *tenant);
 

@@ -9,6 +9,7 @@
 #include "supervisor/requests/access.h"
 #include "supervisor/requests/fetches.h"
 #include "supervisor/requests/internal.h"
+#include "supervisor/requests/storages.h"
 
 const struct http_handler ledger_http = {
     .on_request = ledger_on_request,
@@ -37,11 +38,14 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret_ledger)
     int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
     if (r == 0)
         r = fetches_new(ledger, options->base, &ledger->fetches);
+    if (r == 0)
+        r = storages_new(ledger, options->base, &ledger->storages);
     if (r < 0) {
         if (ledger->tick)
             event_free(ledger->tick);
         if (ledger->push_event)
             event_free(ledger->push_event);
+        ledger->fetches = fetches_free(ledger->fetches);
         free(ledger);
         return r;
     }
@@ -86,6 +90,7 @@ struct ledger *ledger_free(struct ledger *ledger)
     while (!LIST_EMPTY(&ledger->placements->used))
         cpu_forget(LIST_FIRST(&ledger->placements->used));
     ledger->fetches = fetches_free(ledger->fetches);
+    ledger->storages = storages_free(ledger->storages);
     event_free(ledger->tick);
     event_free(ledger->push_event);
     free(ledger);

@@ -9,6 +9,7 @@
 #include "supervisor/placement/first_credit.h"
 #include "supervisor/requests/fetches.h"
 #include "supervisor/requests/service.h"
+#include "supervisor/requests/storages.h"
 #include "supervisor/workers/running.h"
 #include "supervisor/workers/worker.h"
 
@@ -278,6 +279,7 @@ void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
     cpu_collect_all(ledger->placements);
     uint64_t active_due = check_active(ledger, now);
     fetches_check(ledger->fetches, now);
+    storages_check(ledger->storages, now);
     uint64_t waiting_due = check_waiting(ledger, now);
     if (ledger->in_workers > 0 || ledger->queued > 0)
         ledger_want_tick(ledger, active_due < waiting_due ? active_due : waiting_due);

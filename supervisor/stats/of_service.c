@@ -207,12 +207,16 @@ static uint64_t read_longest(const struct metrics_sources *from)
 /* ---- limits */
 
 /* Causes that have series from the start: those for which a worker can be killed, or die. */
-#define KILL_CAUSES                                                                               \
-    (1U << LIMIT_INDEX(cpu_ms) | 1U << LIMIT_INDEX(cpu_startup_ms) | 1U << LIMIT_INDEX(wall_ms) | \
-     1U << LIMIT_INDEX(heap_mib) | 1U << CAUSE_RSS | 1U << CAUSE_CRASH | 1U << CAUSE_JAIL |       \
-     1U << CAUSE_PROTOCOL | 1U << CAUSE_SILENT | 1U << CAUSE_OUTSIDE)
-/* Limits that are never met alone. */
-#define NEVER_MET (1U << LIMIT_INDEX(grace_ms) | 1U << LIMIT_INDEX(weight))
+#define CAUSE_BIT(cause) (UINT64_C(1) << (cause))
+#define LIMIT_BIT(field) CAUSE_BIT(LIMIT_INDEX(field))
+#define KILL_CAUSES                                                                             \
+    (LIMIT_BIT(cpu_ms) | LIMIT_BIT(cpu_startup_ms) | LIMIT_BIT(wall_ms) | LIMIT_BIT(heap_mib) | \
+     CAUSE_BIT(CAUSE_RSS) | CAUSE_BIT(CAUSE_CRASH) | CAUSE_BIT(CAUSE_JAIL) |                    \
+     CAUSE_BIT(CAUSE_PROTOCOL) | CAUSE_BIT(CAUSE_SILENT) | CAUSE_BIT(CAUSE_OUTSIDE))
+/* Limits that are never met alone, or that skep-data keeps. */
+#define NEVER_MET                                                                            \
+    (LIMIT_BIT(grace_ms) | LIMIT_BIT(weight) | LIMIT_BIT(storage_rate) | LIMIT_BIT(kv_mib) | \
+     LIMIT_BIT(kv_keys) | LIMIT_BIT(kv_value_mib) | LIMIT_BIT(sql_mib) | LIMIT_BIT(sql_rows_mib))
 
 static void list_kills(const struct metrics_sources *from, struct samples *samples)
 {

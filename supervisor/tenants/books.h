@@ -21,6 +21,7 @@ struct worker;
 struct request;
 struct share;
 struct fetch_share;
+struct storage_share;
 struct tenant;
 TAILQ_HEAD(share_list, share);
 
@@ -45,14 +46,16 @@ struct tenant_books {
     uint64_t failures_skipped;
     uint32_t failure_codes; /* bit 1 << code: a failure with it was logged in that second */
     uint64_t noted_second;
-    limit_set noted;          /* limits whose meeting was noted in that second */
-    struct share_list shares; /* the queue's shares, in the order of their turns (share.c) */
-    unsigned n_shares;        /* addresses with requests at the tenant */
-    unsigned n_calls_placed;  /* requests of other tenants in workers (share.c) */
-    unsigned n_calls_queued;  /* likewise, in the queue */
-    unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
-    uint64_t way_made_ns;     /* last time that slow clients had to give up places */
+    limit_set noted;             /* limits whose meeting was noted in that second */
+    struct share_list shares;    /* the queue's shares, in the order of their turns (share.c) */
+    unsigned n_shares;           /* addresses with requests at the tenant */
+    unsigned n_calls_placed;     /* requests of other tenants in workers (share.c) */
+    unsigned n_calls_queued;     /* likewise, in the queue */
+    unsigned n_gathering;        /* requests whose bodies come before they wait for a place */
+    uint64_t way_made_ns;        /* last time that slow clients had to give up places */
     struct fetch_share *fetches; /* fetches.c; NULL: none wait or are open */
-    bool has_fetched;            /* egress may have connections of the tenant */
-    bool waits_for_clients;   /* the last look found its isolate full of answers, see memory.h */
+    struct storage_share
+        *storage;     /* storages.c, one for each cordon; NULL: no operation waits or is open */
+    bool has_fetched; /* egress may have connections of the tenant */
+    bool waits_for_clients; /* the last look found its isolate full of answers, see memory.h */
 };

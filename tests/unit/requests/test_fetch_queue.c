@@ -31,7 +31,7 @@ static struct city *make(void)
     assert_non_null(city);
     city->tenants = calloc(TENANTS, sizeof *city->tenants);
     assert_non_null(city->tenants);
-    fetch_queue_init(&city->queue);
+    fetch_queue_init(&city->queue, FETCH_BOUNDS);
     return city;
 }
 
