@@ -161,6 +161,7 @@ static int serve(const char *given, struct service_options options)
     }
     dev.signal_fd = signal_fd;
     options.path = dev.path;
+    options.is_folder = dev.is_folder;
     options.cordon = cordon;
     (void) signal(SIGPIPE, SIG_IGN);
     (void) setvbuf(stdout, NULL, _IOLBF, 0);

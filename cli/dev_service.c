@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,6 +69,27 @@ static void write_quoted(FILE *file, const char *text)
     (void) fputc('"', file);
 }
 
+/* Makes the folder .skep of the project, which git ignores: for what the tenant stores, in its folder data, which skepd makes. Best
+ * effort: where it cannot be made, as in a folder that may only be read, the tenant has no storage. 0 or -ENOMEM. */
+static int make_storage(struct service *service, const struct service_options *options)
+{
+    _cleanup_free_ char *folder = NULL, *ignore = NULL;
+
+    if (!options->is_folder)
+        return 0;
+    if (asprintf(&folder, "%s/.skep", options->path) < 0 ||
+        asprintf(&ignore, "%s/.gitignore", folder) < 0)
+        return -ENOMEM;
+    if (mkdir(folder, 0755) == 0) {
+        _cleanup_file_ FILE *file = fopen(ignore, "wxe");
+        if (file)
+            (void) fputs("*\n", file);
+    }
+    if (access(folder, W_OK | X_OK) < 0)
+        return 0;
+    return asprintf(&service->storage, "%s/data", folder) < 0 ? -ENOMEM : 0;
+}
+
 /* Writes skepd.yaml. log_level: the tenant's own lines come by the admin socket. */
 static int write_config(const struct service *service, const struct service_options *options,
                         const char *path)
@@ -86,6 +108,11 @@ static int write_config(const struct service *service, const struct service_opti
     if (options->ca) {
         (void) fputs("  ca: ", file);
         write_quoted(file, options->ca);
+        (void) fputc('\n', file);
+    }
+    if (service->storage) {
+        (void) fputs("storage:\n  folder: ", file);
+        write_quoted(file, service->storage);
         (void) fputc('\n', file);
     }
     (void) fputs("cordons:\n  - name: ", file);
@@ -153,7 +180,9 @@ int service_new(const struct service_options *options, struct service **ret_serv
         return r;
     if (asprintf(&config, "%s%s", service->folder, CONFIG_NAME) < 0)
         return -ENOMEM;
-    r = write_config(service, options, config);
+    r = make_storage(service, options);
+    if (r == 0)
+        r = write_config(service, options, config);
     if (r == 0)
         r = start(service, options, config);
     if (r < 0) {
@@ -197,6 +226,7 @@ struct service *service_free(struct service *service)
         (void) close(service->log_fd);
     if (service->folder)
         remove_folder(service->folder);
+    free(service->storage);
     free(service->folder);
     free(service->socket);
     free(service);

@@ -14,6 +14,7 @@
 
 struct service_options {
     const char *path; /* absolute path of the script or tenant folder */
+    bool is_folder;
     const char *cordon;
     unsigned port;
     enum jit_mode jit;
@@ -23,7 +24,8 @@ struct service_options {
 
 struct service {
     char *folder;
-    char *socket; /* path of the admin socket */
+    char *socket;  /* path of the admin socket */
+    char *storage; /* folder of what the tenant stores; NULL: none */
     pid_t pid;
     int pidfd;  /* readable when skepd has ended; -1: it does not run */
     int log_fd; /* skepd's standard error; non-blocking */

@@ -63,7 +63,7 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .may_be_unlimited = true, .is_capped = true, .help = "operations of the tenant on its storage in a second" },
     [LIMIT_INDEX(kv_mib)] = { LIMIT(kv_mib), .unit = "MiB", .preset = 1024, .least = 1, .most = 1048576,
       .may_be_unlimited = true, .is_capped = true, .help = "all keys and values of the tenant" },
-    [LIMIT_INDEX(kv_keys)] = { LIMIT(kv_keys), .unit = "", .preset = 1000000, .least = 1, .most = 1000000000,
+    [LIMIT_INDEX(kv_keys)] = { LIMIT(kv_keys), .unit = "", .preset = 1000000, .least = 1, .most = 100000000,
       .may_be_unlimited = true, .is_capped = true, .help = "keys of the tenant in all its namespaces" },
     [LIMIT_INDEX(kv_value_mib)] = { LIMIT(kv_value_mib), .unit = "MiB", .preset = 25, .least = 1, .most = 100,
       .is_capped = true, .help = "one value" },

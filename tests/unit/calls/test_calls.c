@@ -161,7 +161,9 @@ static void on_cancel(struct call *call)
     forget(attempt_of(call->caller), call);
 }
 
-static const struct call_kind kind = { open_call, on_body, on_credit, on_cancel, false };
+static const struct call_kind kind = {
+    .open = open_call, .on_body = on_body, .on_credit = on_credit, .cancel = on_cancel
+};
 static const struct call_kind *const kinds[BINDING_KINDS] = {
     [BINDING_SERVICE] = &kind, [BINDING_FETCH] = &kind
 };

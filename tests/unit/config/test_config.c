@@ -69,7 +69,8 @@ static void test_documentation_has_the_defaults(void **state)
     struct config *documented = parse(text);
     struct config *preset = parse(LISTEN);
     struct config_changes changes = { 0 };
-    static const char *const examples[] = { "tenants", "state", "admin.group", "metrics.listen" };
+    static const char *const examples[] = { "tenants", "state", "storage.folder", "admin.group",
+                                            "metrics.listen" };
 
     (void) state;
     assert_int_equal(config_compare(preset, documented, &changes), 0);
@@ -84,6 +85,27 @@ static void test_documentation_has_the_defaults(void **state)
     config_changes_done(&changes);
     (void) config_free(documented);
     (void) config_free(preset);
+}
+
+static void expect_storage_folder(const char *text, const char *folder)
+{
+    struct config *config = parse(text);
+
+    if (folder)
+        assert_string_equal(config->storage.folder, folder);
+    else
+        assert_null(config->storage.folder);
+    (void) config_free(config);
+}
+
+static void test_storage_is_below_state_unless_another_folder_is_given(void **state)
+{
+    (void) state;
+    expect_storage_folder(LISTEN, NULL);
+    expect_storage_folder(LISTEN "state: /var/lib/skep\n", "/var/lib/skep/data");
+    expect_storage_folder(LISTEN "storage: { folder: kept }\n", "/etc/skep/kept");
+    expect_storage_folder(LISTEN "state: /var/lib/skep\nstorage: { folder: /srv/kept }\n",
+                          "/srv/kept");
 }
 
 static void test_full_file_is_read_as_it_stands(void **state)
@@ -161,7 +183,7 @@ static void test_byte_order_mark_is_passed_over(void **state)
     expect_errors("\xef\xbb\xbf" LISTEN "log_level: info\nbogus: 1\n",
                   "3: unknown key \"bogus\": expected one of listen, admin_socket, tenants, "
                   "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
-                  "egress, secrets, jail, http, "
+                  "egress, secrets, storage, jail, http, "
                   "limits, cordons");
 }
 
@@ -226,7 +248,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
                   "3: unknown key \"cordon\": did you mean \"cordons\"? Expected one of listen, "
                   "admin_socket, tenants, "
                   "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
-                  "egress, secrets, jail, http, limits, cordons");
+                  "egress, secrets, storage, jail, http, limits, cordons");
     expect_errors(
         LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
         "4: unknown key \"wrkers\" in cordons[0]: did you mean \"workers\"? Expected one of "
@@ -404,7 +426,7 @@ static void test_messages_cannot_forge_lines_or_move_the_terminal(void **state)
         LISTEN "\"a\\n\\e[2J\\x9b\": 1\n",
         "2: unknown key \"a\\x0a\\x1b[2J\\xc2\\x9b\": expected one of listen, admin_socket, "
         "tenants, log_level, log_format, access_log, log, state, drain_s, admin, metrics, "
-        "deploy, egress, secrets, jail, http, limits, cordons");
+        "deploy, egress, secrets, storage, jail, http, limits, cordons");
 }
 
 static void test_many_errors_are_counted_and_not_kept(void **state)
@@ -509,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_wrong_jail_is_told),
         cmocka_unit_test(test_smallest_file_has_the_defaults),
         cmocka_unit_test(test_documentation_has_the_defaults),
+        cmocka_unit_test(test_storage_is_below_state_unless_another_folder_is_given),
         cmocka_unit_test(test_full_file_is_read_as_it_stands),
         cmocka_unit_test(test_text_that_is_not_yaml_has_the_line_of_the_problem),
         cmocka_unit_test(test_byte_order_mark_is_passed_over),

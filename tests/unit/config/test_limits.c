@@ -191,7 +191,8 @@ static void test_what_only_shapes_other_limits_cannot_be_observed(void **state)
     for (size_t i = 0; i < LIMITS_COUNT; i++)
         assert_int_equal(limit_table[i].may_be_observed,
                          i != LIMIT_INDEX(grace_ms) && i != LIMIT_INDEX(weight) &&
-                             i != LIMIT_INDEX(hung_ms) && i != LIMIT_INDEX(renewals));
+                             i != LIMIT_INDEX(hung_ms) && i != LIMIT_INDEX(renewals) &&
+                             i < LIMIT_INDEX(storage_rate));
 }
 
 /* Writes 64000 as "64 000", and 4096 without a space; with a unit if there is one. */

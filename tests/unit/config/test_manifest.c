@@ -262,6 +262,80 @@ static void test_bindings_and_callers_are_taken(void **state)
     (void) manifest_free(manifest);
 }
 
+static void test_storage_is_bound_by_the_name_of_a_namespace_or_database(void **state)
+{
+    struct manifest *manifest =
+        parse(START "bindings:\n  - { name: KV, kv: carts }\n  - { name: DB, sql: orders }\n"
+                    "  - { name: SAME, kv: carts }\n");
+
+    (void) state;
+    assert_int_equal(manifest->bindings[0].kind, BINDING_KV);
+    assert_string_equal(manifest->bindings[0].target, "carts");
+    assert_int_equal(manifest->bindings[1].kind, BINDING_SQL);
+    assert_string_equal(manifest->bindings[1].target, "orders");
+    assert_int_equal(manifest->bindings[2].kind, BINDING_KV);
+    assert_ptr_equal(manifest_find_storage(manifest), &manifest->bindings[0]);
+    (void) manifest_free(manifest);
+    manifest = parse(START "bindings: [{ name: B, service: other }]\n");
+    assert_null(manifest_find_storage(manifest));
+    (void) manifest_free(manifest);
+    expect_errors(
+        START "bindings:\n  - { name: KV, kv: A_b }\n  - { name: DB, sql: a/b }\n",
+        "4: bindings[0].kv: \"A_b\" is not the name of a namespace: expected a-z, 0-9 and "
+        "- (not first or last), at most 63\n"
+        "5: bindings[1].sql: \"a/b\" is not the name of a database: expected a-z, 0-9 and "
+        "- (not first or last), at most 63");
+    expect_errors(START "bindings: [{ name: KV, kv: a, sql: b }]\n",
+                  "3: bindings[0]: both \"kv\" and \"sql\": expected one of them");
+}
+
+/* Writes bindings of one kind, each to another space, and one more to the first again. Returns text. */
+static const char *many_bindings(const char *kind, unsigned n, char *text, size_t size)
+{
+    size_t have = (size_t) snprintf(text, size, START "bindings:\n");
+
+    for (unsigned i = 0; i <= n; i++)
+        have += (size_t) snprintf(text + have, size - have, "  - { name: N%u, %s: s%u }\n", i, kind,
+                                  i < n ? i : 0);
+    return text;
+}
+
+static void test_namespaces_and_databases_are_counted_once_each(void **state)
+{
+    char text[4096];
+
+    (void) state;
+    (void) manifest_free(parse(many_bindings("kv", TENANT_NAMESPACES_MAX, text, sizeof text)));
+    (void) manifest_free(parse(many_bindings("sql", TENANT_DATABASES_MAX, text, sizeof text)));
+    expect_errors(many_bindings("kv", TENANT_NAMESPACES_MAX + 1, text, sizeof text),
+                  "24: bindings[20].kv: \"s20\" is one too many: expected at most 20 namespaces");
+    expect_errors(many_bindings("sql", TENANT_DATABASES_MAX + 1, text, sizeof text),
+                  "14: bindings[10].sql: \"s10\" is one too many: expected at most 10 databases");
+}
+
+static void test_storage_needs_a_folder(void **state)
+{
+    static const char without[] = "listen: [\"127.0.0.1:80\"]\n";
+    static const char with[] = "listen: [\"127.0.0.1:80\"]\nstate: /s\n";
+    struct manifest *manifest = parse(START "bindings: [{ name: KV, kv: a }]\n");
+    struct config_errors errors = { 0 };
+    struct config *config = NULL;
+
+    (void) state;
+    assert_int_equal(config_parse("c", without, strlen(without), &config, &errors), 0);
+    assert_int_equal(manifest_check(manifest, config, &errors), -EINVAL);
+    assert_string_equal(
+        errors.text,
+        FILE_NAME ":3: bindings: \"KV\" needs storage, and skepd.yaml names no folder for it: "
+                  "expected storage.folder (or state) there\n");
+    config_errors_done(&errors);
+    (void) config_free(config);
+    assert_int_equal(config_parse("c", with, strlen(with), &config, &errors), 0);
+    assert_int_equal(manifest_check(manifest, config, &errors), 0);
+    (void) config_free(config);
+    (void) manifest_free(manifest);
+}
+
 /* Writes the names of an entry's keys, of those alone that are a choice of kinds if wanted. Returns text. */
 static const char *binding_names(bool of_choice, const char *quote, const char *between, char *text,
                                  size_t size)
@@ -508,6 +582,9 @@ int main(void)
         cmocka_unit_test(test_limits_are_numbers_in_bounds_or_unlimited),
         cmocka_unit_test(test_tenant_cannot_say_that_a_limit_is_only_observed),
         cmocka_unit_test(test_bindings_and_callers_are_taken),
+        cmocka_unit_test(test_storage_is_bound_by_the_name_of_a_namespace_or_database),
+        cmocka_unit_test(test_namespaces_and_databases_are_counted_once_each),
+        cmocka_unit_test(test_storage_needs_a_folder),
         cmocka_unit_test(test_bad_bindings_say_what_was_expected),
         cmocka_unit_test(test_eval_is_a_word_and_its_cordon_bounds_it),
         cmocka_unit_test(test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse),
