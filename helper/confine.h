@@ -18,6 +18,7 @@ enum confine_use {
     CONFINE_READ,    /* read files and folders */
     CONFINE_SOCKETS, /* remove files: the sockets that were made in it */
     CONFINE_WRITE,   /* make, read, write, rename and remove files, folders and links */
+    CONFINE_KEEP,    /* the same without links; and cut files */
 };
 
 struct confine_folder {

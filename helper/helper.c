@@ -77,6 +77,11 @@ bool helper_client_is_congested(const struct helper_client *client)
     return channel_is_congested(client->channel);
 }
 
+size_t helper_client_queued_bytes(const struct helper_client *client)
+{
+    return channel_queued_bytes(client->channel);
+}
+
 bool helper_take_id(struct helper_client *client, uint64_t id)
 {
     if (id <= client->last_id)
@@ -253,6 +258,8 @@ static int confine(struct helper_life *life, int argc, char **argv)
         .table = program->calls,
         .no_signals = true,
         .may_connect = program->may_connect,
+        .start_threads = program->start_threads,
+        .owner = program->owner,
         .landlock_may_be_missing = may_lack_landlock(argc, argv),
     };
     const char *step = "";
@@ -269,10 +276,11 @@ static int confine(struct helper_life *life, int argc, char **argv)
 
 static int confine(struct helper_life *life, int argc, char **argv)
 {
-    (void) life;
+    const struct helper_program *program = life->program;
+
     (void) argc;
     (void) argv;
-    return 0;
+    return program->start_threads ? program->start_threads(program->owner) : 0;
 }
 
 #endif

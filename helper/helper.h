@@ -14,7 +14,7 @@
  *               file. The helper ends by SIGTERM.
  *
  * At an upgrade the new skepd has a helper (or a connection) of its own beside the old one's: a helper must
- * bear that there are two of it. Helper process, one thread, one loop.
+ * bear that there are two of it. Helper process, one loop, in the first thread.
  */
 #pragma once
 
@@ -52,6 +52,9 @@ struct helper_program {
     /* Opens files outside of the folder, before confinement. NULL: there are none. 0; or -errno
      * with words->error. */
     int (*open)(void *owner, struct helper_words *words);
+    /* Starts threads, after privileges are given up and before the filter, which is theirs, too. They have returned from all calls that
+     * the filter lacks when this returns. NULL: there are none. 0 or -errno. */
+    int (*start_threads)(void *owner);
     /* Gets ready to serve, confined. base: the loop; borrowed, until stop. NULL: nothing to do. 0; or -errno with
      * words->error. */
     int (*start)(void *owner, struct event_base *base, struct helper_words *words);
@@ -85,6 +88,8 @@ int helper_send(struct helper_client *client, const ProtobufCMessage *frame);
 
 /* Returns whether so much is queued for a client that no more should be sent before on_drained. */
 bool helper_client_is_congested(const struct helper_client *client);
+/* Returns how many bytes are queued for a client. */
+size_t helper_client_queued_bytes(const struct helper_client *client);
 
 /* For protocols whose ids only grow: takes the id of a new piece of work; false: it is not greater than those before. */
 bool helper_take_id(struct helper_client *client, uint64_t id);

@@ -89,11 +89,15 @@ int landlock_new(unsigned leave, int *ret_ruleset_fd, const char **ret_step)
 
 int landlock_allow(int ruleset_fd, int folder_fd, uint64_t access, const char **ret_step)
 {
+    struct landlock_abi abi = { 0 };
+
+    int r = find_abi(&abi, ret_step);
+    if (r < 0)
+        return r;
     const struct landlock_path_beneath_attr rule = {
-        .allowed_access = access,
+        .allowed_access = access & abi.attr.handled_access_fs,
         .parent_fd = folder_fd,
     };
-
     if (syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
         return fail("Landlock: add a rule", ret_step);
     return 0;

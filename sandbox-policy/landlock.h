@@ -15,13 +15,16 @@ enum landlock_leave {
     LANDLOCK_LEAVE_CONNECT = 2, /* TCP connect (ABI 4) */
 };
 
+/* The right to cut a file, of ABI 3, which older headers lack. */
+#define LANDLOCK_TRUNCATE (UINT64_C(1) << 14)
+
 /* Makes a ruleset that denies every file right, TCP bind and connect (ABI 4), abstract unix sockets of others and signals to
  * processes outside (ABI 6), but for what `leave` says. 0 or -errno, -EOPNOTSUPP where the kernel has no Landlock; *ret_step names the step that
  * failed (static string). */
 int landlock_new(unsigned leave, int *ret_ruleset_fd, const char **ret_step);
 
 /* Gives rights back in a folder and all below it. folder_fd: may be O_PATH; stays the caller's. access:
- * LANDLOCK_ACCESS_FS_… of ABI 1. 0 or -errno as above. */
+ * LANDLOCK_ACCESS_FS_…; rights that the kernel's Landlock does not know are not denied, and passed over. 0 or -errno as above. */
 int landlock_allow(int ruleset_fd, int folder_fd, uint64_t access, const char **ret_step);
 
 /* Restricts the calling thread and all that it starts later, for good. Needs no_new_privs. 0 or
