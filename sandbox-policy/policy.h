@@ -2,7 +2,7 @@
 /*
  * The jail's policy as data: which system calls a worker may make, which limits it runs under, and
  * why; and the system calls of the supervisor and its helpers. The rows are in worker_startup.c, worker_syscalls.c,
- * worker_limits.c, supervisor_syscalls.c, store_syscalls.c and egress_syscalls.c; policy.c makes
+ * worker_limits.c, supervisor_syscalls.c, store_syscalls.c, egress_syscalls.c and data_syscalls.c; policy.c makes
  * libseccomp filters and setrlimit calls of them. Used by the worker, the supervisor, helpers and
  * tests.
  */
@@ -110,10 +110,11 @@ struct policy_context {
  * process. */
 extern const struct policy_table policy_worker_startup;
 extern const struct policy_table policy_worker_running;
-/* The filters of the supervisor, the store and egress. A call that fits no row fails with EPERM. */
+/* The filters of the supervisor, the store, egress and data. A call that fits no row fails with EPERM. */
 extern const struct policy_table policy_supervisor_table;
 extern const struct policy_table policy_store_table;
 extern const struct policy_table policy_egress_table;
+extern const struct policy_table policy_data_table;
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 
