@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a thread does with one file of a tenant: opens it, runs operations, closes it. All waits for the disk are here. The file and
+ * the operations of a job are the thread's until the loop takes the job back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "data/internal.h"
+#include "data/kv.h"
+#include "data/sql.h"
+
+static struct job *job_of(struct work *work)
+{
+    return (struct job *) ((char *) work - offsetof(struct job, work));
+}
+
+/* Sets the engines where the loop thread may look at them. */
+static void set_engines(struct file *file, struct kv *kv, struct sql *sql)
+{
+    (void) pthread_mutex_lock(&file->lock);
+    file->kv = kv;
+    file->sql = sql;
+    (void) pthread_mutex_unlock(&file->lock);
+}
+
+/* Makes the tenant's folder, durably. 0 or -errno. */
+static int make_folder(const char *tenant)
+{
+    if (mkdirat(AT_FDCWD, tenant, 0700) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    _cleanup_fd_ int top = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return top < 0 || fsync(top) < 0 ? -errno : 0;
+}
+
+static int open_file(struct job *job)
+{
+    struct file *file = job->file;
+    struct kv *kv = NULL;
+    struct sql *sql = NULL;
+
+    if (file->kv || file->sql)
+        return 0;
+    int r = make_folder(file->lane->tenant->name);
+    if (r < 0)
+        return r;
+    r = file->lane->kind == SKEP__DATA__KIND__KIND_KV ? kv_open(file->path, &kv, job->notice)
+                                                      : sql_open(file->path, &sql, job->notice);
+    if (r == 0)
+        set_engines(file, kv, sql);
+    return r;
+}
+
+void job_close_file(struct file *file)
+{
+    struct kv *kv = file->kv;
+    struct sql *sql = file->sql;
+
+    set_engines(file, NULL, NULL);
+    if (kv)
+        (void) kv_close(kv);
+    if (sql)
+        (void) sql_close(sql);
+}
+
+/* Runs the operations. A file that turns out to be corrupt is closed, and put aside when it is next opened. */
+static void run_operations(struct job *job)
+{
+    struct data_operation *runs[DATA_BATCH_MAX];
+    struct file *file = job->file;
+
+    for (size_t i = 0; i < job->n; i++)
+        runs[i] = &job->operations[i]->run;
+    int r = file->kv ? kv_run(file->kv, runs, job->n) : sql_run(file->sql, runs[0]);
+    if (r == -EUCLEAN)
+        job_close_file(file);
+}
+
+void job_run(struct work *work)
+{
+    struct job *job = job_of(work);
+
+    if (job->is_close) {
+        job_close_file(job->file);
+        return;
+    }
+    job->error = open_file(job);
+    if (job->error == 0)
+        run_operations(job);
+}
+
+void job_interrupt(struct job *job)
+{
+    struct file *file = job->file;
+
+    (void) pthread_mutex_lock(&file->lock);
+    if (file->sql)
+        sql_interrupt(file->sql);
+    (void) pthread_mutex_unlock(&file->lock);
+}

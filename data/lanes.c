@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order in which operations get a thread. Each lane has at most one job with a thread, and lanes that have something to do take
+ * turns: a tenant's slow statement holds up nobody but the tenant. Operations of key-value that wait go together, so that one fsync serves
+ * many of them. Loop thread.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "data/internal.h"
+
+static struct lane *lane_of(struct work *work)
+{
+    return (struct lane *) ((char *) work - offsetof(struct lane, job.work));
+}
+
+static bool is_sql(const struct lane *lane)
+{
+    return lane->kind == SKEP__DATA__KIND__KIND_SQL;
+}
+
+static struct file *find_to_close(const struct lane *lane)
+{
+    struct file *file;
+
+    if (lane->data->n_closing > 0)
+        TAILQ_FOREACH (file, &lane->data->files, entry)
+            if (file->lane == lane && file->wants_close)
+                return file;
+    return NULL;
+}
+
+void lane_check(struct lane *lane)
+{
+    bool is_due = !TAILQ_EMPTY(&lane->waiting) || find_to_close(lane);
+
+    if (lane->is_running || lane->is_ready == is_due)
+        return;
+    if (is_due)
+        TAILQ_INSERT_TAIL(&lane->data->ready, lane, entry);
+    else
+        TAILQ_REMOVE(&lane->data->ready, lane, entry);
+    lane->is_ready = is_due;
+}
+
+/* ---- jobs begin */
+
+static uint64_t deadline_of(const struct operation *first, uint64_t now_ns)
+{
+    uint64_t ms = is_sql(first->lane) ? first->run.limits.sql_ms : DATA_KV_MS;
+
+    return ms == UINT32_MAX ? UINT64_MAX : now_ns + ms * NSEC_PER_MSEC;
+}
+
+/* Moves an operation from the lane's queue into its job. */
+static void take(struct lane *lane, struct operation *operation)
+{
+    struct job *job = &lane->job;
+    struct data_operation *run = &operation->run;
+
+    TAILQ_REMOVE(&lane->waiting, operation, entry);
+    operation->phase = OPERATION_RUNNING;
+    operation->started_ns = job->started_ns;
+    run->request = operation->body;
+    run->request_size = operation->size;
+    run->now_ms = (int64_t) (io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC);
+    run->deadline_ns = job->deadline_ns;
+    run->answer.most = operation_need(operation) - operation->room;
+    job->operations[job->n++] = operation;
+}
+
+/* Returns whether the operation may go with those that are in the job already. */
+static bool fits(const struct job *job, const struct operation *operation, size_t bytes)
+{
+    if (job->n == 0)
+        return true;
+    return !is_sql(operation->lane) && job->n < DATA_BATCH_MAX && !operation->is_large &&
+           !job->operations[0]->is_large && bytes + operation_need(operation) <= DATA_BATCH_BYTES;
+}
+
+/* Fills the lane's job with operations from the front of its queue, as many as go together. */
+static void fill(struct data *data, struct lane *lane)
+{
+    struct operation *operation;
+    size_t bytes = 0;
+
+    while ((operation = TAILQ_FIRST(&lane->waiting))) {
+        size_t need = operation_need(operation);
+        if (!fits(&lane->job, operation, bytes) || !operation_count(data, operation, need))
+            return;
+        bytes += need;
+        take(lane, operation);
+    }
+}
+
+static void give(struct data *data, struct lane *lane)
+{
+    TAILQ_REMOVE(&data->ready, lane, entry);
+    TAILQ_INSERT_TAIL(&data->running, lane, entry);
+    lane->is_ready = false;
+    lane->is_running = true;
+    lane->job.work.run = job_run;
+    data->n_running++;
+    data->n_sql_running += is_sql(lane);
+    threads_give(data->threads, &lane->job.work);
+    watch_arm(data);
+}
+
+/* Finds the file that an operation needs, with its state made. False: there is no room for another one now. */
+static bool find_file(struct data *data, const struct operation *operation, struct file **ret_file)
+{
+    struct lane *lane = operation->lane;
+    const char *space = is_sql(lane) ? operation->space : "";
+
+    *ret_file = file_find(data, lane, space);
+    if (*ret_file)
+        return true;
+    if (data->n_files >= DATA_FILES_MAX) {
+        files_make_room(data);
+        return false;
+    }
+    *ret_file = file_new(data, lane, space);
+    return true;
+}
+
+/* Begins to run operations, if there are a thread, a file and memory for them now. */
+static void start_operations(struct data *data, struct lane *lane, uint64_t now_ns)
+{
+    struct operation *first = TAILQ_FIRST(&lane->waiting);
+    struct file *file;
+
+    if (is_sql(lane) && data->n_sql_running >= DATA_SQL_THREADS_MAX)
+        return;
+    if (!operation_count(data, first, operation_need(first)) || !find_file(data, first, &file))
+        return;
+    if (!file) {
+        operation_end(data, first, SKEP__DATA__FAILURE__FAILURE_INTERNAL, "out of memory");
+        return;
+    }
+    lane->job = (struct job){
+        .file = file,
+        .started_ns = now_ns,
+        .deadline_ns = deadline_of(first, now_ns),
+    };
+    fill(data, lane);
+    give(data, lane);
+}
+
+static void start_close(struct data *data, struct lane *lane, struct file *file, uint64_t now_ns)
+{
+    lane->job = (struct job){
+        .file = file,
+        .is_close = true,
+        .started_ns = now_ns,
+        .deadline_ns = UINT64_MAX,
+    };
+    give(data, lane);
+}
+
+/* Lets each lane that is ready begin, in its turn. Returns whether another look is worth while: lanes were added meanwhile. */
+static bool start_ready(struct data *data, uint64_t now_ns)
+{
+    const unsigned n_closing = data->n_closing;
+    struct lane *lane = TAILQ_FIRST(&data->ready), *next;
+
+    for (; lane && data->n_running < DATA_THREADS; lane = next) {
+        next = TAILQ_NEXT(lane, entry);
+        struct file *file = find_to_close(lane);
+        if (file)
+            start_close(data, lane, file, now_ns);
+        else
+            start_operations(data, lane, now_ns);
+    }
+    return data->n_closing > n_closing;
+}
+
+void lanes_schedule(struct data *data)
+{
+    const uint64_t now_ns = io_now_ns();
+
+    while (start_ready(data, now_ns))
+        ;
+}
+
+/* ---- jobs end */
+
+/* Notes the use of a file, and forgets one that is closed. */
+static void put_file_back(struct data *data, struct file *file)
+{
+    if (!file->kv && !file->sql) {
+        file_free(data, file);
+        return;
+    }
+    file->used_ns = io_now_ns();
+    TAILQ_REMOVE(&data->files, file, entry);
+    TAILQ_INSERT_TAIL(&data->files, file, entry);
+}
+
+/* Puts operations whose answer has not fitted back to the front of the queue, in their order. */
+static void run_again(struct lane *lane)
+{
+    struct job *job = &lane->job;
+
+    for (size_t i = job->n; i > 0; i--)
+        if (operation_is_to_run_again(job->operations[i - 1])) {
+            TAILQ_INSERT_HEAD(&lane->waiting, job->operations[i - 1], entry);
+            job->operations[i - 1] = NULL;
+        }
+}
+
+static void take_back(struct data *data, struct lane *lane)
+{
+    struct job *job = &lane->job;
+
+    TAILQ_REMOVE(&data->running, lane, entry);
+    lane->is_running = false;
+    data->n_running--;
+    data->n_sql_running -= is_sql(lane);
+    put_file_back(data, job->file);
+    if (job->notice[0] != '\0')
+        frame_notice(data, lane->tenant->name, job->notice);
+    run_again(lane);
+    for (size_t i = 0; i < job->n; i++)
+        if (job->operations[i])
+            operation_on_returned(data, job->operations[i], job);
+    lane_check(lane);
+    tenant_settle(lane->tenant);
+}
+
+void lanes_on_returned(struct data *data)
+{
+    struct work *work;
+
+    while ((work = threads_take(data->threads)))
+        take_back(data, lane_of(work));
+    lanes_schedule(data);
+}
+
+/* ---- times */
+
+/* Returns whether somebody wants the answer of one of the job's operations. */
+static bool is_wanted(const struct job *job)
+{
+    bool is_any = job->is_close;
+
+    for (size_t i = 0; i < job->n; i++)
+        is_any |= job->operations[i]->client != NULL;
+    return is_any;
+}
+
+/* Has the job of a lane end if it is time. An interruption may come before the statement, and is repeated. */
+static void check_job(struct lane *lane, uint64_t now_ns)
+{
+    struct job *job = &lane->job;
+
+    job->is_overdue |= now_ns >= job->deadline_ns;
+    if (job->is_overdue || !is_wanted(job) || tenant_is_closing(lane->tenant))
+        job_interrupt(job);
+    for (size_t i = 0; i < job->n; i++)
+        if (job->is_overdue || !job->operations[i]->client)
+            atomic_store(&job->operations[i]->run.is_cancelled, true);
+}
+
+const struct lane *lanes_check_times(struct data *data, uint64_t now_ns)
+{
+    const struct lane *stuck = NULL;
+    struct lane *lane;
+
+    TAILQ_FOREACH (lane, &data->running, entry) {
+        check_job(lane, now_ns);
+        if (lane->job.deadline_ns != UINT64_MAX &&
+            now_ns >= lane->job.deadline_ns + DATA_STUCK_MS * NSEC_PER_MSEC)
+            stuck = stuck ? stuck : lane;
+    }
+    return stuck;
+}
