@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Engines without files, for tests of the process around them: what an operation does is its name (engine.c has them). The test and
+ * the process share a page.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct engine_play {
+    atomic_uint n_opened, n_open, n_runs, n_running, n_interrupts;
+    atomic_uint is_released; /* a futex: 1 lets "hold" and "keep" go on */
+};
+
+extern struct engine_play *engine_play; /* shared; set by engine_begin */
+
+/* Makes the page, or sets it back. */
+void engine_begin(void);
+/* Lets held operations go on. */
+void engine_release(void);
+/* Waits until n operations run. */
+void engine_await_running(unsigned n);
