@@ -247,6 +247,15 @@ bool operation_is_to_run_again(struct operation *operation)
     return true;
 }
 
+/* Ends an operation that is in no list. */
+static void end_returned(struct data *data, struct operation *operation,
+                         Skep__Data__Failure failure, const char *text)
+{
+    operation->phase = OPERATION_ANSWERING;
+    TAILQ_INSERT_TAIL(&data->answering, operation, entry);
+    operation_end(data, operation, failure, text);
+}
+
 /* Fails an operation whose file could not be opened. */
 static void fail_to_open(struct data *data, struct operation *operation, int error)
 {
@@ -258,23 +267,9 @@ static void fail_to_open(struct data *data, struct operation *operation, int err
         return;
     }
     (void) snprintf(text, sizeof text, "cannot open the tenant's file: %s",
-                    strerrordesc_np(-error));
-    TAILQ_INSERT_TAIL(&data->answering, operation, entry);
-    operation->phase = OPERATION_ANSWERING;
-    operation_end(data, operation, SKEP__DATA__FAILURE__FAILURE_INTERNAL, text);
-}
-
-/* Fails an operation that was stopped, or of which the engine has said nothing. */
-static void fail_without_result(struct data *data, struct operation *operation, bool is_closing)
-{
-    TAILQ_INSERT_TAIL(&data->answering, operation, entry);
-    operation->phase = OPERATION_ANSWERING;
-    if (is_closing)
-        operation_end(data, operation, SKEP__DATA__FAILURE__FAILURE_CLOSED,
-                      "the tenant's files are being closed");
-    else
-        operation_end(data, operation, SKEP__DATA__FAILURE__FAILURE_INTERNAL,
-                      "the engine has no result");
+                    error == -EBUSY ? "another data process has it" : strerrordesc_np(-error));
+    end_returned(data, operation, error == -EBUSY ? BUSY : SKEP__DATA__FAILURE__FAILURE_INTERNAL,
+                 text);
 }
 
 void operation_on_returned(struct data *data, struct operation *operation, const struct job *job)
@@ -294,8 +289,12 @@ void operation_on_returned(struct data *data, struct operation *operation, const
     }
     if (job->is_overdue && run->status != 200 && run->status != 504)
         data_fail(run, 504, "the operation took longer than it may");
-    if (run->status == 0 || (is_closing && run->status != 200))
-        fail_without_result(data, operation, is_closing);
+    if (is_closing && run->status != 200)
+        end_returned(data, operation, SKEP__DATA__FAILURE__FAILURE_CLOSED,
+                     "the tenant's files are being closed");
+    else if (run->status == 0)
+        end_returned(data, operation, SKEP__DATA__FAILURE__FAILURE_INTERNAL,
+                     "the engine has no result");
     else
         answer(data, operation);
 }

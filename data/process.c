@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "data/database.h"
 #include "data/internal.h"
 #include "helper/helper.h"
 #include "sandbox-policy/policy.h"
@@ -215,6 +217,16 @@ static const struct channel_table requests = {
 
 /* ---- start and end */
 
+/* Starts SQLite, which reads its seed of random numbers from a device now. */
+static int start_engines(void)
+{
+    uint8_t byte;
+
+    int r = database_start();
+    sqlite3_randomness(sizeof byte, &byte);
+    return r;
+}
+
 /* Makes the cordon's folder, durably, and makes it the working folder: confinement leaves nothing else. */
 static int enter_cordon(void *owner, struct helper_words *ret)
 {
@@ -224,11 +236,14 @@ static int enter_cordon(void *owner, struct helper_words *ret)
         (void) snprintf(ret->error, sizeof ret->error, "--cordon: expected %s", name_expected);
         return -EINVAL;
     }
+    (void) umask(0077); /* SQLite makes files of mode 0644 */
     int r = mkdir(data->cordon, 0700) < 0 && errno != EEXIST ? -errno : 0;
     if (r == 0) {
         _cleanup_fd_ int top = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         r = top < 0 || fsync(top) < 0 || chdir(data->cordon) < 0 ? -errno : 0;
     }
+    if (r == 0)
+        r = start_engines();
     if (r < 0)
         (void) snprintf(ret->error, sizeof ret->error, "cannot use the folder %s: %s", data->cordon,
                         strerrordesc_np(-r));
@@ -239,6 +254,8 @@ static int start_threads(void *owner)
 {
     struct data *data = owner;
 
+    /* With a bound glibc does not ask how many processors there are, which the filter refuses. */
+    (void) mallopt(M_ARENA_MAX, DATA_THREADS / 2);
     return threads_start(DATA_THREADS, &data->threads);
 }
 

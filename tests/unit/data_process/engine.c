@@ -11,8 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "data/internal.h"
 #include "data/kv.h"
 #include "data/sql.h"
+#include "helper/helper.h"
 
 struct engine_play *engine_play;
 
@@ -26,12 +28,25 @@ struct sql {
 
 /* ---- the page */
 
-void engine_begin(void)
+static void run_data(void)
+{
+    static struct data data;
+    static char name[] = "skep-data", cordon[] = DATA_OPTION_CORDON "default";
+    char *argv[] = { name, cordon, NULL };
+    struct helper_program program;
+
+    data.cordon = "default";
+    data_program_init(&data, &program);
+    exit(helper_main(2, argv, &program));
+}
+
+void player_begin(struct player *player)
 {
     if (!engine_play)
         engine_play = mmap(NULL, sizeof *engine_play, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(engine_play, 0, sizeof *engine_play);
+    player_start(player, run_data);
 }
 
 /* Waits for a release, or a short time; by a call that the process' filter allows. */

@@ -8,15 +8,17 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "tests/unit/data_process/player.h"
+
 struct engine_play {
     atomic_uint n_opened, n_open, n_runs, n_running, n_interrupts;
     atomic_uint is_released; /* a futex: 1 lets "hold" and "keep" go on */
 };
 
-extern struct engine_play *engine_play; /* shared; set by engine_begin */
+extern struct engine_play *engine_play; /* shared; set by player_begin */
 
-/* Makes the page, or sets it back. */
-void engine_begin(void);
+/* Starts a data process with these engines: a fork that runs data's own code. */
+void player_begin(struct player *player);
 /* Lets held operations go on. */
 void engine_release(void);
 /* Waits until n operations run. */

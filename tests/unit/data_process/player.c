@@ -22,7 +22,6 @@
 #include "helper.pb-c.h"
 #include "helper/helper.h"
 #include "proto/frame.h"
-#include "tests/unit/data_process/engine.h"
 
 #define PATIENCE_S 60 /* for a frame */
 
@@ -33,12 +32,9 @@ static ProtobufCBinaryData bytes_of(const char *text)
 
 /* ---- the process */
 
-static void be_data(int fd, const char *folder)
+/* Becomes the process, with its channel and its folder in their places. */
+static void become(int fd, const char *folder, player_run_fn run)
 {
-    static struct data data;
-    static char name[] = "skep-data", cordon[] = DATA_OPTION_CORDON "default";
-    char *argv[] = { name, cordon, NULL };
-    struct helper_program program;
     int folder_fd = open(folder, O_RDONLY | O_DIRECTORY);
 
     for (int i = 1; i < NSIG; i++)
@@ -48,9 +44,7 @@ static void be_data(int fd, const char *folder)
     if (dup2(fd, HELPER_CHANNEL_FD) < 0 || dup2(folder_fd, HELPER_FOLDER_FD) < 0)
         _exit(99);
     (void) close_range(HELPER_FOLDER_FD + 1, ~0U, 0);
-    data.cordon = "default";
-    data_program_init(&data, &program);
-    exit(helper_main(2, argv, &program));
+    run();
 }
 
 static void read_all(const struct player *player, void *to, size_t size)
@@ -93,19 +87,18 @@ static void take_hello(const struct player *player)
     skep__helper__greeting__free_unpacked(greeting, NULL);
 }
 
-void player_begin(struct player *player)
+void player_start(struct player *player, player_run_fn run)
 {
     static const struct timeval patience = { .tv_sec = PATIENCE_S };
     int pair[2];
 
-    engine_begin();
     *player = (struct player){ .folder = "/tmp/test_data.XXXXXX" };
     assert_non_null(mkdtemp(player->folder));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     player->pid = fork();
     assert_true(player->pid >= 0);
     if (player->pid == 0)
-        be_data(pair[1], player->folder);
+        become(pair[1], player->folder, run);
     (void) close(pair[1]);
     player->fd = pair[0];
     assert_int_equal(setsockopt(player->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience),

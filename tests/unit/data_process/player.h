@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * skepd's end of the channel to a data process, frame by frame. The process is a fork of the test, which runs data's own code, confined
- * as it is in earnest. What comes is checked: one Head before each Body, nothing after Done, no more than there is credit for.
+ * skepd's end of the channel to a data process, frame by frame. The process is confined as it is in earnest. What comes is checked: one Head before each Body, nothing after Done, no more than there is credit for.
  */
 #pragma once
 
@@ -46,8 +45,10 @@ struct ask {
     uint32_t rate, sql_ms, value_mib; /* 0: no limit; value_mib: 1 */
 };
 
+/* Is the process: a program is executed, or its code is called. Does not return. */
+typedef void (*player_run_fn)(void);
 /* Starts a process, with a folder of its own, and takes its hello. */
-void player_begin(struct player *player);
+void player_start(struct player *player, player_run_fn run);
 /* Closes the channel. Returns the exit status, -1: it was killed. */
 int player_end(struct player *player);
 
