@@ -150,7 +150,7 @@ void lane_check(struct lane *lane);
 /* Gives work to threads, as far as there are threads and memory. */
 void lanes_schedule(struct data *data);
 /* Takes back all work that threads have done. */
-void lanes_on_returned(struct data *data);
+void lanes_take_back(struct data *data);
 /* Looks at the times of all jobs that threads have: has those that are over them, or that nobody wants any more, end. Returns a lane whose
  * job does not end; NULL: there is none. */
 const struct lane *lanes_check_times(struct data *data, uint64_t now_ns);

@@ -228,13 +228,12 @@ static void take_back(struct data *data, struct lane *lane)
     tenant_settle(lane->tenant);
 }
 
-void lanes_on_returned(struct data *data)
+void lanes_take_back(struct data *data)
 {
     struct work *work;
 
     while ((work = threads_take(data->threads)))
         take_back(data, lane_of(work));
-    lanes_schedule(data);
 }
 
 /* ---- times */

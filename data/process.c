@@ -263,7 +263,8 @@ static void on_returned(evutil_socket_t fd, short what, void *arg)
 {
     (void) fd;
     (void) what;
-    lanes_on_returned(arg);
+    lanes_take_back(arg);
+    lanes_schedule(arg);
 }
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
@@ -308,16 +309,12 @@ static void on_drained(void *owner, struct helper_client *client)
  * wait: nothing that was acknowledged is lost. */
 static void stop_threads(struct data *data)
 {
-    struct lane *lane;
-
     if (!data->threads)
         return;
     (void) lanes_check_times(data, io_now_ns());
     if (threads_stop(data->threads, DATA_STUCK_MS) < 0)
         _exit(1);
-    TAILQ_FOREACH (lane, &data->running, entry)
-        for (size_t i = 0; i < lane->job.n; i++)
-            operation_on_returned(data, lane->job.operations[i], &lane->job);
+    lanes_take_back(data);
     data->threads = threads_free(data->threads);
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes corpus/worker_frames, corpus/admin_frames, corpus/egress_frames and corpus/frame: one small file for each kind of input.
+"""Writes corpus/worker_frames, corpus/admin_frames, corpus/egress_frames, corpus/data_frames and corpus/frame: one small file for each kind of input.
 
-Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c, fuzz_egress_frames.c and fuzz_frame.c. Run this after a change of the
+Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c, fuzz_egress_frames.c, fuzz_data_frames.c and fuzz_frame.c. Run this after a change of the
 protocol, and commit the files that it writes; inputs that a fuzzer has found are kept beside them, with other names."""
 
 import pathlib
@@ -399,6 +399,65 @@ EGRESS = {
     "giant-length": (0, b"\xff\xff\xff\xff"),
 }
 
+# ---- data: options of fuzz_data_frames.c
+
+DATA_LATE, DATA_DEAF = 8, 16
+KV, SQL = 0, 1
+NO_LIMIT = 2**32 - 1
+
+
+def data_open(number, operation="echo", kind=KV, tenant="a", space="main", body=False, credit=1 << 20, rate=NO_LIMIT, ms=NO_LIMIT):
+    limits = message(f1=rate, f2=NO_LIMIT, f3=NO_LIMIT, f4=1, f5=NO_LIMIT, f6=ms, f7=4)
+    return frame(1, f1=number, f2=tenant, f3=kind, f4=space, f5=operation, f6=int(body), f7=credit, f8=limits)
+
+
+def data_body(number, text, end=False):
+    return frame(2, f1=number, f2=text, f3=int(end))
+
+
+def data_credit(number, count):
+    return frame(3, f1=number, f2=count)
+
+
+def data_cancel(number):
+    return frame(4, f1=number)
+
+
+def data_close(number, tenant="a"):
+    return frame(5, f1=number, f2=tenant)
+
+
+DATA = {
+    "echo": (0, data_open(1, body=True) + data_body(1, "hello", True)),
+    "in-pieces": (PIECES_3, data_open(1, body=True) + data_body(1, "a") + data_body(1, "", True) + data_open(2, kind=SQL)),
+    "credit-later": (0, data_open(1, body=True, credit=0) + data_body(1, "hello", True) + data_credit(1, 4) + data_credit(1, 1)),
+    "large-answers": (0, data_open(1, "large") + data_open(2, "large", SQL, credit=0) + data_credit(2, 1 << 20)),
+    "deaf": (DATA_DEAF, b"".join(data_open(i, "large") for i in range(1, 9))),
+    "together": (DATA_LATE, b"".join(data_open(i, credit=9) for i in range(1, 20))),
+    "cancelled": (DATA_LATE, data_open(1, body=True) + data_open(2) + data_open(3) + data_open(4, "large", credit=0) +
+                  b"".join(data_cancel(i) for i in range(1, 5))),
+    "closed": (DATA_LATE, data_open(1, body=True) + data_open(2, kind=SQL) + data_open(3) + data_close(4) + data_open(5) + data_close(6)),
+    "closed-then-opened": (0, data_open(1) + frame(6) * 3 + data_close(2) + frame(6) * 3 + data_open(3)),
+    "over-its-rate": (0, b"".join(data_open(i, rate=2) for i in range(1, 6))),
+    "no-time": (DATA_LATE, data_open(1, kind=SQL, ms=0) + data_open(2, kind=SQL, ms=1)),
+    "many-files": (0, b"".join(data_open(i, kind=SQL, space=f"s{i}") for i in range(1, 50))),
+    "full": (0, data_open(1, tenant="full") + data_open(2, kind=SQL, tenant="full")),
+    "spoilt": (0, data_open(1, "spoil") + data_open(2) + data_open(3, "none")),
+    "leaves": (DATA_LATE, data_open(1, body=True) + data_body(1, "x") + data_open(2) + data_open(3, kind=SQL) + data_close(4, "b")),
+    "ping": (0, frame(6) * 3),
+    "number-again": (0, data_open(1) * 2),
+    "of-none": (0, data_cancel(1)),
+    "late-frames": (0, data_open(1) + frame(6) * 9 + data_cancel(1) + data_credit(1, 1)),
+    "body-unasked": (0, data_open(1, credit=0) + data_body(1, "x")),
+    "much-credit": (0, data_open(1, credit=1 << 20, body=True) + data_credit(1, 1)),
+    "bad-tenant": (0, data_open(1, tenant="..")),
+    "bad-operation": (0, data_open(1, "GET")),
+    "bad-kind": (0, data_open(1, kind=2)),
+    "no-limits": (0, frame(1, f1=1, f2="a", f4="main", f5="get")),
+    "empty": (0, raw(b"\0")),
+    "giant-length": (0, b"\xff\xff\xff\xff"),
+}
+
 # ---- frames of every envelope, see fuzz_frame.c
 
 FROM_WORKER, TO_WORKER, COMMAND, ANSWER, STORE_REQUEST, STORE_ANSWER = range(6)
@@ -433,4 +492,5 @@ def write(folder, seeds):
 write("worker_frames", WORKER)
 write("admin_frames", ADMIN)
 write("egress_frames", EGRESS)
+write("data_frames", DATA)
 write("frame", FRAMES)
