@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bounds of what statements of tenants may do: limits, an authorizer that allows what D1 allows, and a progress handler that looks at
+ * the clock. SQLite's own page "Defense against the dark arts" (https://www.sqlite.org/security.html) has the list.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "data/sql_internal.h"
+
+#define PROGRESS_STEPS 1000
+#define PAGES_MOST 1073741823
+#define CHECKED_MAX_BYTES (INT64_C(64) << 20)
+#define RESERVED "_skep"
+
+static const struct {
+    int limit, most;
+} limits[] = {
+    { SQLITE_LIMIT_LENGTH, SQL_VALUE_MAX_BYTES },
+    { SQLITE_LIMIT_SQL_LENGTH, SQL_STATEMENT_MAX_BYTES },
+    { SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX },
+    { SQLITE_LIMIT_EXPR_DEPTH, 100 },
+    { SQLITE_LIMIT_COMPOUND_SELECT, 20 },
+    { SQLITE_LIMIT_VDBE_OP, 250000 },
+    { SQLITE_LIMIT_FUNCTION_ARG, 100 },
+    { SQLITE_LIMIT_ATTACHED, 0 },
+    { SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50 },
+    { SQLITE_LIMIT_VARIABLE_NUMBER, SQL_PARAMETERS_MAX },
+    { SQLITE_LIMIT_TRIGGER_DEPTH, 10 },
+    { SQLITE_LIMIT_WORKER_THREADS, 0 },
+};
+
+/* ---- PRAGMA */
+
+enum pragma_argument {
+    PRAGMA_NONE,   /* reads only */
+    PRAGMA_SWITCH, /* none, or one that turns something on or off for the operation */
+    PRAGMA_NAME,   /* the name of a table or an index */
+    PRAGMA_ANY,    /* none, a name or a number */
+};
+
+static const struct {
+    const char *name;
+    enum pragma_argument argument;
+} pragmas[] = {
+    { "case_sensitive_like", PRAGMA_SWITCH },
+    { "data_version", PRAGMA_NONE },
+    { "defer_foreign_keys", PRAGMA_SWITCH },
+    { "foreign_key_check", PRAGMA_ANY },
+    { "foreign_key_list", PRAGMA_NAME },
+    { "foreign_keys", PRAGMA_SWITCH },
+    { "ignore_check_constraints", PRAGMA_SWITCH },
+    { "index_info", PRAGMA_NAME },
+    { "index_list", PRAGMA_NAME },
+    { "index_xinfo", PRAGMA_NAME },
+    { "legacy_alter_table", PRAGMA_SWITCH },
+    { "optimize", PRAGMA_ANY },
+    { "quick_check", PRAGMA_ANY },
+    { "recursive_triggers", PRAGMA_SWITCH },
+    { "reverse_unordered_selects", PRAGMA_SWITCH },
+    { "table_info", PRAGMA_NAME },
+    { "table_list", PRAGMA_ANY },
+    { "table_xinfo", PRAGMA_NAME },
+};
+
+/* Undoes each PRAGMA_SWITCH, whose effect would be on the operations that follow. */
+static const char switches[] = "PRAGMA case_sensitive_like=OFF;"
+                               "PRAGMA defer_foreign_keys=OFF;"
+                               "PRAGMA foreign_keys=ON;"
+                               "PRAGMA ignore_check_constraints=OFF;"
+                               "PRAGMA legacy_alter_table=OFF;"
+                               "PRAGMA recursive_triggers=OFF;"
+                               "PRAGMA reverse_unordered_selects=OFF;";
+
+static bool may_pragma(struct sql *sql, const char *name, const char *argument)
+{
+    sql->is_pragma = true;
+    /* One opcode reads the whole file, in which no progress handler is called. */
+    if (strcasecmp(name, "quick_check") == 0 && sql->pages * sql->page_bytes > CHECKED_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(pragmas); i++) {
+        if (strcasecmp(pragmas[i].name, name) != 0)
+            continue;
+        if (pragmas[i].argument == PRAGMA_SWITCH && argument)
+            sql->has_settings = true;
+        return pragmas[i].argument != (argument ? PRAGMA_NONE : PRAGMA_NAME);
+    }
+    return false;
+}
+
+/* ---- functions */
+
+/* Functions of SQLite that tell nothing of the host and have no effect outside of a statement; in the order of strcmp. */
+static const char *const functions[] = {
+    "->",
+    "->>",
+    "abs",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "avg",
+    "bm25",
+    "ceil",
+    "ceiling",
+    "changes",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "cos",
+    "cosh",
+    "count",
+    "cume_dist",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "degrees",
+    "dense_rank",
+    "exp",
+    "first_value",
+    "floor",
+    "format",
+    "fts5",
+    "glob",
+    "group_concat",
+    "hex",
+    "highlight",
+    "ifnull",
+    "iif",
+    "instr",
+    "json",
+    "json_array",
+    "json_array_length",
+    "json_each",
+    "json_error_position",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_insert",
+    "json_object",
+    "json_patch",
+    "json_quote",
+    "json_remove",
+    "json_replace",
+    "json_set",
+    "json_tree",
+    "json_type",
+    "json_valid",
+    "julianday",
+    "lag",
+    "last_insert_rowid",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "lower",
+    "ltrim",
+    "match",
+    "max",
+    "min",
+    "mod",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "pi",
+    "pow",
+    "power",
+    "printf",
+    "quote",
+    "radians",
+    "random",
+    "randomblob",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "sin",
+    "sinh",
+    "snippet",
+    "soundex",
+    "sqlite_drop_column",
+    "sqlite_rename_column",
+    "sqlite_rename_quotefix",
+    "sqlite_rename_table",
+    "sqlite_rename_test",
+    "sqrt",
+    "strftime",
+    "string_agg",
+    "substr",
+    "substring",
+    "subtype",
+    "sum",
+    "tan",
+    "tanh",
+    "time",
+    "timediff",
+    "total",
+    "total_changes",
+    "trim",
+    "trunc",
+    "typeof",
+    "unhex",
+    "unicode",
+    "unixepoch",
+    "unlikely",
+    "upper",
+    "zeroblob",
+};
+
+static bool may_call(const char *name)
+{
+    size_t low = 0, high = ARRAY_LEN(functions);
+
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        const int order = strcasecmp(name, functions[middle]);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return false;
+}
+
+/* ---- the authorizer */
+
+static bool is_reserved(const char *name)
+{
+    return name && strncasecmp(name, RESERVED, strlen(RESERVED)) == 0;
+}
+
+static bool is_module(const char *name)
+{
+    return name && (strcasecmp(name, "fts5") == 0 || strcasecmp(name, "fts5vocab") == 0);
+}
+
+enum rule { RULE_REFUSE, RULE_ALLOW, RULE_NAMES, RULE_SCHEMA, RULE_PRAGMA, RULE_CALL, RULE_MODULE };
+
+/* Actions by SQLite's numbers. Those that are not here are refused. */
+static const struct {
+    enum rule rule;
+    const char *refusal;
+} actions[] = {
+    [SQLITE_CREATE_INDEX] = { RULE_SCHEMA, NULL },
+    [SQLITE_CREATE_TABLE] = { RULE_SCHEMA, NULL },
+    [SQLITE_CREATE_TRIGGER] = { RULE_SCHEMA, NULL },
+    [SQLITE_CREATE_VIEW] = { RULE_SCHEMA, NULL },
+    [SQLITE_DROP_INDEX] = { RULE_SCHEMA, NULL },
+    [SQLITE_DROP_TABLE] = { RULE_SCHEMA, NULL },
+    [SQLITE_DROP_TRIGGER] = { RULE_SCHEMA, NULL },
+    [SQLITE_DROP_VIEW] = { RULE_SCHEMA, NULL },
+    [SQLITE_ALTER_TABLE] = { RULE_SCHEMA, NULL },
+    [SQLITE_CREATE_VTABLE] = { RULE_MODULE, "the only virtual tables are fts5 and fts5vocab" },
+    [SQLITE_DROP_VTABLE] = { RULE_SCHEMA, NULL },
+    [SQLITE_CREATE_TEMP_INDEX] = { RULE_REFUSE, "no temporary objects" },
+    [SQLITE_CREATE_TEMP_TABLE] = { RULE_REFUSE, "no temporary objects" },
+    [SQLITE_CREATE_TEMP_TRIGGER] = { RULE_REFUSE, "no temporary objects" },
+    [SQLITE_CREATE_TEMP_VIEW] = { RULE_REFUSE, "no temporary objects" },
+    [SQLITE_DELETE] = { RULE_NAMES, NULL },
+    [SQLITE_INSERT] = { RULE_NAMES, NULL },
+    [SQLITE_UPDATE] = { RULE_NAMES, NULL },
+    [SQLITE_READ] = { RULE_NAMES, NULL },
+    [SQLITE_ANALYZE] = { RULE_NAMES, NULL },
+    [SQLITE_REINDEX] = { RULE_NAMES, NULL },
+    [SQLITE_SELECT] = { RULE_ALLOW, NULL },
+    [SQLITE_RECURSIVE] = { RULE_ALLOW, NULL },
+    [SQLITE_PRAGMA] = { RULE_PRAGMA, "this PRAGMA is not allowed" },
+    [SQLITE_FUNCTION] = { RULE_CALL, "this function is not allowed" },
+    [SQLITE_TRANSACTION] = { RULE_REFUSE, "no statements of transactions: use batch()" },
+    [SQLITE_SAVEPOINT] = { RULE_REFUSE, "no statements of transactions: use batch()" },
+    [SQLITE_ATTACH] = { RULE_REFUSE, "no ATTACH and no VACUUM" },
+    [SQLITE_DETACH] = { RULE_REFUSE, "no DETACH" },
+};
+
+static bool may_act(struct sql *sql, enum rule rule, const char *first, const char *second)
+{
+    switch (rule) {
+    case RULE_ALLOW:
+        return true;
+    case RULE_SCHEMA:
+        sql->is_schema = true;
+        return !is_reserved(first) && !is_reserved(second);
+    case RULE_NAMES:
+        return !is_reserved(first);
+    case RULE_PRAGMA:
+        return first && may_pragma(sql, first, second);
+    case RULE_CALL:
+        return second && may_call(second);
+    case RULE_MODULE:
+        sql->is_schema = true;
+        return !is_reserved(first) && is_module(second);
+    case RULE_REFUSE:
+        break;
+    }
+    return false;
+}
+
+static int authorize(void *owner, int action, const char *first, const char *second,
+                     const char *database, const char *trigger)
+{
+    struct sql *sql = owner;
+
+    (void) database;
+    (void) trigger;
+    if (sql->is_own)
+        return SQLITE_OK;
+    if (action >= 0 && (size_t) action < ARRAY_LEN(actions)) {
+        if (may_act(sql, actions[action].rule, first, second))
+            return SQLITE_OK;
+        sql->refusal = actions[action].refusal ? actions[action].refusal
+                                               : "names that begin with " RESERVED " are reserved";
+    }
+    return SQLITE_DENY;
+}
+
+/* ---- time */
+
+bool sql_is_over(const struct data_operation *operation)
+{
+    return atomic_load_explicit(&operation->is_cancelled, memory_order_relaxed) ||
+           io_now_ns() >= operation->deadline_ns;
+}
+
+static int on_progress(void *owner)
+{
+    const struct sql *sql = owner;
+
+    return sql->operation && sql_is_over(sql->operation);
+}
+
+/* ---- all together */
+
+int sql_guard(struct sql *sql)
+{
+    int code = sql_add_functions(sql->db);
+
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+        (void) sqlite3_limit(sql->db, limits[i].limit, limits[i].most);
+    sqlite3_progress_handler(sql->db, PROGRESS_STEPS, on_progress, sql);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(sql->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_set_authorizer(sql->db, authorize, sql);
+    return code;
+}
+
+static int run_own(struct sql *sql, const char *text)
+{
+    sql->is_own = true;
+    const int code = sqlite3_exec(sql->db, text, NULL, NULL, NULL);
+    sql->is_own = false;
+    return code;
+}
+
+int sql_undo_settings(struct sql *sql)
+{
+    const int code = run_own(sql, switches);
+
+    sql->has_settings = code != SQLITE_OK;
+    return code;
+}
+
+int sql_set_quota(struct sql *sql, uint32_t sql_mib)
+{
+    char text[64];
+    int64_t pages = PAGES_MOST;
+
+    if (sql->sql_mib == sql_mib && sql_mib != 0)
+        return SQLITE_OK;
+    if (sql_mib != UINT32_MAX && (int64_t) sql_mib * (1 << 20) / sql->page_bytes < pages)
+        pages = (int64_t) sql_mib * (1 << 20) / sql->page_bytes;
+    (void) snprintf(text, sizeof text, "PRAGMA max_page_count=%lld", (long long) pages);
+    const int code = run_own(sql, text);
+    if (code == SQLITE_OK)
+        sql->sql_mib = sql_mib;
+    return code;
+}
