@@ -73,8 +73,7 @@ int database_put_aside(const char *path, const char *reason, char notice[static 
     if (r == 0)
         r = sync_folder(path);
     if (r == 0)
-        (void) snprintf(notice, 512,
-                        "%.150s is corrupt (%.80s): kept as %.200s, a new one is made", path,
-                        reason, aside);
+        (void) snprintf(notice, 512, "%.150s is corrupt (%.80s): kept as %.200s, a new one is made",
+                        path, reason, aside);
     return r;
 }

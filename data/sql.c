@@ -87,22 +87,31 @@ void sql_interrupt(struct sql *sql)
 
 /* ---- transactions */
 
+/* SQLite may prepare a statement anew when that runs, and asks the authorizer then. */
+static int run_own(struct sql *sql, enum sql_own statement)
+{
+    sql->is_own = true;
+    const int code = database_run(sql->own[statement]);
+    sql->is_own = false;
+    return code;
+}
+
 int sql_begin(struct sql *sql)
 {
-    return database_run(sql->own[SQL_BEGIN]);
+    return run_own(sql, SQL_BEGIN);
 }
 
 void sql_roll_back(struct sql *sql)
 {
     /* An error may have ended the transaction by itself. */
     if (!sqlite3_get_autocommit(sql->db))
-        (void) database_run(sql->own[SQL_ROLLBACK]);
+        (void) run_own(sql, SQL_ROLLBACK);
 }
 
 int sql_commit(struct sql *sql, struct data_operation *operation)
 {
     const bool is_written = sqlite3_txn_state(sql->db, "main") == SQLITE_TXN_WRITE;
-    const int code = database_run(sql->own[SQL_COMMIT]);
+    const int code = run_own(sql, SQL_COMMIT);
 
     if (code == SQLITE_OK && is_written)
         operation->is_changed = true;
