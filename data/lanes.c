@@ -256,8 +256,9 @@ static void check_job(struct lane *lane, uint64_t now_ns)
     job->is_overdue |= now_ns >= job->deadline_ns;
     if (job->is_overdue || !is_wanted(job) || tenant_is_closing(lane->tenant))
         job_interrupt(job);
+    /* An engine of SQL knows its deadline, and can be interrupted. */
     for (size_t i = 0; i < job->n; i++)
-        if (job->is_overdue || !job->operations[i]->client)
+        if ((job->is_overdue && !is_sql(lane)) || !job->operations[i]->client)
             atomic_store(&job->operations[i]->run.is_cancelled, true);
 }
 

@@ -16,8 +16,9 @@
 
 #include "common/io.h"
 
-/* SQLite needs some 100 KiB for the deepest statement that it accepts. */
-#define STACK_BYTES ((size_t) 1 << 20)
+/* SQLite has no bound for some of its recursions but the length of a statement: 4,000 tables of WITH, each of which reads the one before, take
+ * between 1 and 2 MiB, and triggers and views that lead to each other more. Memory that is not touched costs nothing. */
+#define STACK_BYTES ((size_t) 8 << 20)
 #define THREADS_MAX 64
 
 STAILQ_HEAD(work_list, work);

@@ -87,13 +87,12 @@ static void take_hello(const struct player *player)
     skep__helper__greeting__free_unpacked(greeting, NULL);
 }
 
-void player_start(struct player *player, player_run_fn run)
+/* Starts a process in the player's folder. */
+static void start(struct player *player, player_run_fn run)
 {
     static const struct timeval patience = { .tv_sec = PATIENCE_S };
     int pair[2];
 
-    *player = (struct player){ .folder = "/tmp/test_data.XXXXXX" };
-    assert_non_null(mkdtemp(player->folder));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     player->pid = fork();
     assert_true(player->pid >= 0);
@@ -104,6 +103,20 @@ void player_start(struct player *player, player_run_fn run)
     assert_int_equal(setsockopt(player->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience),
                      0);
     take_hello(player);
+}
+
+void player_start(struct player *player, player_run_fn run)
+{
+    *player = (struct player){ .folder = "/tmp/test_data.XXXXXX", .has_folder = true };
+    assert_non_null(mkdtemp(player->folder));
+    start(player, run);
+}
+
+void player_start_beside(struct player *player, player_run_fn run, const struct player *other)
+{
+    *player = (struct player){ .has_folder = false };
+    memcpy(player->folder, other->folder, sizeof player->folder);
+    start(player, run);
 }
 
 static void remove_folder(const char *folder)
@@ -120,7 +133,8 @@ int player_end(struct player *player)
 
     (void) close(player->fd);
     assert_int_equal(waitpid(player->pid, &status, 0), player->pid);
-    remove_folder(player->folder);
+    if (player->has_folder)
+        remove_folder(player->folder);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -285,8 +299,10 @@ static void on_body(struct player *player, const Skep__Stream__Body *body)
 
     assert_int_equal(played->n_heads, 1);
     assert_in_range(body->data.len, 1, ANSWER_CHUNK_MAX_BYTES);
+    const size_t size =
+        body->data.len < sizeof played->answer ? body->data.len : sizeof played->answer - 1;
     if (played->n_bytes == 0)
-        copy(played->answer, sizeof played->answer, body->data);
+        memcpy(played->answer, body->data.data, size);
     played->n_bytes += body->data.len;
     assert_true(played->n_bytes <= played->may);
 }

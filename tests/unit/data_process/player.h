@@ -31,6 +31,7 @@ struct player {
     int fd;
     pid_t pid;
     char folder[32];
+    bool has_folder; /* that is its own */
     uint64_t last_id;
     struct played played[PLAYER_IDS];
     unsigned n_pongs, n_notices, n_stuck;
@@ -49,6 +50,8 @@ struct ask {
 typedef void (*player_run_fn)(void);
 /* Starts a process, with a folder of its own, and takes its hello. */
 void player_start(struct player *player, player_run_fn run);
+/* The same with the folder of another one, which stays its own. */
+void player_start_beside(struct player *player, player_run_fn run, const struct player *other);
 /* Closes the channel. Returns the exit status, -1: it was killed. */
 int player_end(struct player *player);
 

@@ -4,6 +4,7 @@
  * they belong.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 
 #include "common/cleanup.h"
 #include "data/program.h"
+#include "data/sql.h"
 #include "proto/values.h"
 #include "tests/unit/data_process/player.h"
 
@@ -94,6 +96,20 @@ static uint64_t get(struct player *player, const char *tenant, const char *key)
     return ask(player, &(struct ask){ .tenant = tenant, .operation = "get" }, &request);
 }
 
+static uint64_t query(struct player *player, const char *tenant, const char *statement,
+                      uint32_t sql_ms)
+{
+    struct request request;
+
+    begin(&request);
+    add(&request, VALUE_STATEMENT, statement);
+    seal(&request);
+    return ask(
+        player,
+        &(struct ask){ .tenant = tenant, .operation = "query", .is_sql = true, .sql_ms = sql_ms },
+        &request);
+}
+
 static void expect_status(struct player *player, uint64_t id, unsigned status)
 {
     const struct played *played = player_await(player, id);
@@ -155,11 +171,156 @@ static void test_closed_tenant_can_be_moved_away(void **state)
     assert_int_equal(player_end(&player), 0);
 }
 
+static const char endless[] = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+                              "SELECT max(x) FROM n";
+
+static void test_rows_come_back_and_outlast_the_process(void **state)
+{
+    struct player player, next;
+
+    (void) state;
+    player_start(&player, run_program);
+    expect_status(&player, query(&player, "a", "CREATE TABLE t (x)", 1000), 200);
+    expect_status(&player, query(&player, "a", "INSERT INTO t VALUES (12345)", 1000), 200);
+    expect_file(&player, "default/a/sql-main.db", S_IFREG | 0600);
+    assert_int_equal(kill(player.pid, SIGKILL), 0);
+    player_expect_closed(&player);
+    player_start_beside(&next, run_program, &player);
+    uint64_t id = query(&next, "a", "SELECT x FROM t", 1000);
+    expect_status(&next, id, 200);
+    /* The rows come after the size of values, of which there are none. */
+    assert_non_null(strstr(next.played[id].answer + sizeof(uint32_t), "[[12345]]"));
+    assert_int_equal(player_end(&next), 0);
+    assert_int_equal(player_end(&player), -1);
+}
+
+/* Without a limit of its time the statement runs until it is cancelled. */
+static void test_endless_statement_holds_up_no_other_tenant(void **state)
+{
+    struct player player;
+
+    (void) state;
+    player_start(&player, run_program);
+    expect_status(&player, put(&player, "b", "key", "value"), 200);
+    uint64_t slow = query(&player, "a", endless, 0);
+    for (unsigned i = 0; i < 100; i++)
+        expect_status(&player, get(&player, "b", "key"), 200);
+    expect_status(&player, query(&player, "b", "SELECT 1", 1000), 200);
+    expect_status(&player, put(&player, "a", "key", "value"), 200);
+    assert_int_equal(player.played[slow].n_dones, 0);
+    player_cancel(&player, slow);
+    (void) player_await(&player, slow);
+    expect_status(&player, query(&player, "a", "SELECT 1", 1000), 200); /* has the thread */
+    assert_int_equal(player_end(&player), 0);
+}
+
+static void test_endless_statement_ends_by_its_limit_and_by_a_close(void **state)
+{
+    struct player player;
+
+    (void) state;
+    player_start(&player, run_program);
+    expect_status(&player, query(&player, "a", endless, 50), 504);
+    uint64_t slow = query(&player, "a", endless, 0);
+    uint64_t close = player_close_tenant(&player, "a");
+    assert_int_equal(player_await(&player, slow)->failure, SKEP__DATA__FAILURE__FAILURE_CLOSED);
+    assert_int_equal(player_await(&player, close)->n_closed, 1);
+    expect_status(&player, query(&player, "a", "SELECT 1", 1000), 200);
+    assert_int_equal(player_end(&player), 0);
+}
+
+static void test_second_process_on_a_folder_is_told_so(void **state)
+{
+    struct player player, next;
+
+    (void) state;
+    player_start(&player, run_program);
+    expect_status(&player, put(&player, "a", "key", "value"), 200);
+    player_start_beside(&next, run_program, &player);
+    const struct played *played = player_await(&next, get(&next, "a", "key"));
+    assert_int_equal(played->failure, SKEP__DATA__FAILURE__FAILURE_BUSY);
+    assert_string_equal(played->text, "cannot open the tenant's file: another data process has it");
+    (void) player_await(&player, player_close_tenant(&player, "a"));
+    expect_status(&next, get(&next, "a", "key"), 200);
+    assert_int_equal(player_end(&next), 0);
+    assert_int_equal(player_end(&player), 0);
+}
+
+/* Writes a statement of that many tables, each of which reads the one before. */
+static size_t write_deep(char *to, size_t room, unsigned depth)
+{
+    size_t at = (size_t) snprintf(to, room, "WITH c0(x) AS (SELECT 7)");
+
+    for (unsigned i = 1; i <= depth; i++)
+        at += (size_t) snprintf(to + at, room - at, ",c%u AS(SELECT*FROM c%u)", i, i - 1);
+    at += (size_t) snprintf(to + at, room - at, "SELECT x FROM c%u", depth);
+    assert_true(at < room);
+    return at;
+}
+
+/* The deepest statement needs less than the stack of a thread. */
+static void test_deep_statement_does_not_end_the_process(void **state)
+{
+    static char text[SQL_STATEMENT_MAX_BYTES];
+    static uint8_t request[SQL_STATEMENT_MAX_BYTES + 64];
+    const struct ask ask = { .operation = "query", .is_sql = true, .has_body = true };
+    struct player player;
+    uint32_t size;
+
+    (void) state;
+    player_start(&player, run_program);
+    size = (uint32_t) values_put_bytes(request + sizeof size, VALUE_STATEMENT, text,
+                                       write_deep(text, sizeof text, 3600));
+    memcpy(request, &(uint32_t){ htole32(size) }, sizeof size);
+    size += (uint32_t) sizeof size;
+    uint64_t id = player_open(&player, &ask);
+    player_body(&player, id, request, DATA_WINDOW_BYTES, false);
+    while (player.played[id].granted == 0)
+        assert_true(player_take(&player));
+    player_body(&player, id, request + DATA_WINDOW_BYTES, size - DATA_WINDOW_BYTES, true);
+    expect_status(&player, id, 200);
+    assert_int_equal(player_end(&player), 0);
+}
+
+static void spoil(const struct player *player, const char *name)
+{
+    char path[128], bytes[4096];
+
+    memset(bytes, 'x', sizeof bytes);
+    (void) snprintf(path, sizeof path, "%s/%s", player->folder, name);
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+}
+
+static void test_corrupt_file_is_put_aside_with_a_notice(void **state)
+{
+    struct player player;
+
+    (void) state;
+    player_start(&player, run_program);
+    expect_status(&player, put(&player, "a", "key", "value"), 200);
+    expect_status(&player, put(&player, "b", "key", "value"), 200);
+    (void) player_await(&player, player_close_tenant(&player, "a"));
+    spoil(&player, "default/a/kv.db");
+    expect_status(&player, get(&player, "a", "key"), 404);
+    assert_int_equal(player.n_notices, 1);
+    assert_string_equal(player.noticed, "a");
+    assert_non_null(strstr(player.notice, "a/kv.db is corrupt"));
+    expect_status(&player, get(&player, "b", "key"), 200);
+    assert_int_equal(player_end(&player), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_of_key_value_come_back),
         cmocka_unit_test(test_closed_tenant_can_be_moved_away),
+        cmocka_unit_test(test_rows_come_back_and_outlast_the_process),
+        cmocka_unit_test(test_endless_statement_holds_up_no_other_tenant),
+        cmocka_unit_test(test_endless_statement_ends_by_its_limit_and_by_a_close),
+        cmocka_unit_test(test_deep_statement_does_not_end_the_process),
+        cmocka_unit_test(test_second_process_on_a_folder_is_told_so),
+        cmocka_unit_test(test_corrupt_file_is_put_aside_with_a_notice),
     };
 
     (void) signal(SIGPIPE, SIG_IGN);
