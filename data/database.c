@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "data/database_aside.h"
+#include "data/database_memory.h"
 
 #define OPEN_BUSY_MS 1000
 #define CHECKPOINT_PAGES 1000
@@ -45,7 +46,7 @@ static const char *modules[] = { "fts5", "fts5vocab", "json_each", "json_tree", 
 int database_start(void)
 {
     if (sqlite3_config(SQLITE_CONFIG_MULTITHREAD) != SQLITE_OK ||
-        sqlite3_config(SQLITE_CONFIG_URI, 0) != SQLITE_OK ||
+        database_memory_start() != SQLITE_OK || sqlite3_config(SQLITE_CONFIG_URI, 0) != SQLITE_OK ||
         sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 1) != SQLITE_OK ||
         sqlite3_config(SQLITE_CONFIG_MMAP_SIZE, (sqlite3_int64) 0, (sqlite3_int64) 0) != SQLITE_OK)
         return -EBUSY;

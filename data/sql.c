@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "data/database_memory.h"
 
 #define SIZE_BYTES 4
 #define VALUES_MAX_BYTES (8U << 20)
+#define OPERATION_MEMORY_BYTES (INT64_C(64) << 20)
 
 static const char *const own[SQL_OWN_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN",
@@ -76,6 +78,7 @@ struct sql *sql_close(struct sql *sql)
     sql_cache_clear(sql);
     database_finalize(sql->own, SQL_OWN_STATEMENTS);
     (void) database_close(sql->db);
+    (void) sqlite3_close_v2(sql->memory);
     free(sql);
     return NULL;
 }
@@ -111,7 +114,10 @@ void sql_roll_back(struct sql *sql)
 int sql_commit(struct sql *sql, struct data_operation *operation)
 {
     const bool is_written = sqlite3_txn_state(sql->db, "main") == SQLITE_TXN_WRITE;
-    const int code = run_own(sql, SQL_COMMIT);
+    int code = sql_check_names(sql);
+
+    if (code == SQLITE_OK)
+        code = run_own(sql, SQL_COMMIT);
 
     if (code == SQLITE_OK && is_written)
         operation->is_changed = true;
@@ -146,8 +152,8 @@ int sql_fail(struct sql *sql, int code, const char *prefix, struct data_operatio
         data_fail(operation, 504, "%sover the limit sql_ms, %u ms: %s", prefix, limits->sql_ms,
                   name);
     else if (is_code(code, SQLITE_FULL) && sqlite3_system_errno(sql->db) != ENOSPC)
-        data_fail(operation, 507, "%sover the quota sql_mib, %u MiB: %s", prefix, limits->sql_mib,
-                  name);
+        data_fail(operation, 507, "%sover the quota sql_mib, %u MiB, or out of row ids: %s", prefix,
+                  limits->sql_mib, name);
     else if (database_fail(sql->db, code, prefix, operation) < 0) {
         if (is_damaged(sql, code))
             return -EUCLEAN;
@@ -243,6 +249,8 @@ int sql_run(struct sql *sql, struct data_operation *operation)
         return 0;
     sql->operation = operation;
     sql->refusal = NULL;
+    sql->has_new_names = false;
+    database_memory_begin(OPERATION_MEMORY_BYTES);
     int r = 0;
     int code = sql_set_quota(sql, operation->limits.sql_mib);
     if (code == SQLITE_OK)
@@ -252,6 +260,7 @@ int sql_run(struct sql *sql, struct data_operation *operation)
     sql_roll_back(sql);
     if (sql->has_settings && r == 0)
         (void) sql_undo_settings(sql);
+    database_memory_end();
     sql->operation = NULL;
     return r;
 }

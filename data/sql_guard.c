@@ -16,6 +16,8 @@
 #define CHECKED_MAX_BYTES (INT64_C(64) << 20)
 #define RESERVED "_skep"
 
+static const char reserved[] = "names that begin with " RESERVED " are reserved";
+
 static const struct {
     int limit, most;
 } limits[] = {
@@ -299,7 +301,7 @@ static bool may_act(struct sql *sql, enum rule rule, const char *first, const ch
     case RULE_ALLOW:
         return true;
     case RULE_SCHEMA:
-        sql->is_schema = true;
+        sql->is_schema = sql->has_new_names = true;
         return !is_reserved(first) && !is_reserved(second);
     case RULE_NAMES:
         return !is_reserved(first);
@@ -328,8 +330,7 @@ static int authorize(void *owner, int action, const char *first, const char *sec
     if (action >= 0 && (size_t) action < ARRAY_LEN(actions)) {
         if (may_act(sql, actions[action].rule, first, second))
             return SQLITE_OK;
-        sql->refusal = actions[action].refusal ? actions[action].refusal
-                                               : "names that begin with " RESERVED " are reserved";
+        sql->refusal = actions[action].refusal ? actions[action].refusal : reserved;
     }
     return SQLITE_DENY;
 }
@@ -355,6 +356,12 @@ int sql_guard(struct sql *sql)
 {
     int code = sql_add_functions(sql->db);
 
+    if (code == SQLITE_OK)
+        code =
+            sqlite3_open_v2(":memory:", &sql->memory,
+                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (code == SQLITE_OK)
+        code = sql_add_delegated(sql->db, sql->memory);
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         (void) sqlite3_limit(sql->db, limits[i].limit, limits[i].most);
     sqlite3_progress_handler(sql->db, PROGRESS_STEPS, on_progress, sql);
@@ -367,6 +374,26 @@ int sql_guard(struct sql *sql)
     if (code == SQLITE_OK)
         code = sqlite3_set_authorizer(sql->db, authorize, sql);
     return code;
+}
+
+int sql_check_names(struct sql *sql)
+{
+    static const char text[] =
+        "SELECT 1 FROM sqlite_schema WHERE lower(substr(name, 1, 5)) = '" RESERVED "'";
+    sqlite3_stmt *statement = NULL;
+
+    if (!sql->has_new_names)
+        return SQLITE_OK;
+    sql->has_new_names = false;
+    sql->is_own = true;
+    int code = sqlite3_prepare_v2(sql->db, text, -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    (void) sqlite3_finalize(statement);
+    sql->is_own = false;
+    if (code == SQLITE_ROW)
+        sql->refusal = reserved;
+    return code == SQLITE_DONE ? SQLITE_OK : code == SQLITE_ROW ? SQLITE_AUTH : code;
 }
 
 static int run_own(struct sql *sql, const char *text)

@@ -29,6 +29,7 @@ struct sql_cached {
 
 struct sql {
     sqlite3 *db;
+    sqlite3 *memory; /* for functions */
     sqlite3_stmt *own[SQL_OWN_STATEMENTS];
     struct sql_cached cache[SQL_CACHE_STATEMENTS];
     uint64_t uses;
@@ -38,6 +39,7 @@ struct sql {
     bool is_own;                      /* a statement of the engine is being prepared */
     bool is_schema;                   /* the statement that was prepared last changes the schema */
     bool is_pragma;                   /* the same: is a PRAGMA */
+    bool has_new_names;               /* the operation has changed the schema */
     bool has_settings;   /* a PRAGMA has changed the connection: undone after the operation */
     const char *refusal; /* why the authorizer has refused; NULL: it has not */
 };
@@ -49,6 +51,9 @@ int sql_guard(struct sql *sql);
 /* Tells SQLite the quota of the operation, and undoes settings of those before. SQLite's code. */
 int sql_set_quota(struct sql *sql, uint32_t sql_mib);
 int sql_undo_settings(struct sql *sql);
+/* Checks that the operation has given nothing a reserved name: the authorizer does not hear of the new name of ALTER TABLE. SQLITE_AUTH: it
+ * has. */
+int sql_check_names(struct sql *sql);
 /* Returns whether the operation's time is over, or nobody wants its answer. */
 bool sql_is_over(const struct data_operation *operation);
 
@@ -56,6 +61,11 @@ bool sql_is_over(const struct data_operation *operation);
 
 /* Puts functions in place of SQLite's own whose time is the product of the sizes of their arguments. SQLite's code. */
 int sql_add_functions(sqlite3 *db);
+
+/* ---- sql_delegated.c */
+
+/* The same for others, which run on a connection in memory. That is closed after db. SQLite's code. */
+int sql_add_delegated(sqlite3 *db, sqlite3 *memory);
 
 /* ---- sql_cache.c */
 

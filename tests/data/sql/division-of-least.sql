@@ -1,0 +1,3 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- status: 200
+SELECT -9223372036854775808 / -1, -9223372036854775808 % -1

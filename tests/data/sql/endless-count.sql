@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- status: 504
+WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 100000)
+SELECT count(*) FROM c a, c b, c d

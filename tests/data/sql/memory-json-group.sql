@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- status: 413 503 504
+WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c)
+SELECT json_group_array(n) FROM c

@@ -1,0 +1,3 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- status: 400
+UPDATE sqlite_master SET rootpage = 1

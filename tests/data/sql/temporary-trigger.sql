@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- status: 400
+CREATE TABLE t(a);
+CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END

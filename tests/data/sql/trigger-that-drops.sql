@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- status: 400
+CREATE TABLE t(a);
+CREATE TRIGGER g BEFORE INSERT ON t BEGIN DROP TABLE t; END
