@@ -183,6 +183,18 @@ int database_open(const char *path, database_setup_fn setup, void *owner, sqlite
     return 0;
 }
 
+void database_condemn(sqlite3 *db, char notice[static DATABASE_NOTICE_BYTES])
+{
+    const char *path = sqlite3_db_filename(db, "main");
+
+    /* Closing would write more into the file, and remove its WAL by name. */
+    (void) sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    const int r = database_put_aside(path, sqlite3_errstr(SQLITE_CORRUPT), notice);
+    if (r < 0)
+        (void) snprintf(notice, DATABASE_NOTICE_BYTES,
+                        "%.300s is corrupt and cannot be put aside: %s", path, strerror(-r));
+}
+
 sqlite3 *database_close(sqlite3 *db)
 {
     (void) sqlite3_close_v2(db);

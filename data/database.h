@@ -28,6 +28,9 @@ typedef int (*database_setup_fn)(sqlite3 *db, void *owner);
  * file corrupt as well). */
 int database_open(const char *path, database_setup_fn setup, void *owner, sqlite3 **ret_db,
                   char notice[static DATABASE_NOTICE_BYTES]);
+/* Puts the file of a connection aside, which has turned out to be corrupt and is only to be closed now. The notice says so, or why it could not
+ * be done. */
+void database_condemn(sqlite3 *db, char notice[static DATABASE_NOTICE_BYTES]);
 /* Closes the file; all statements have been finalized. Returns NULL; takes NULL. */
 sqlite3 *database_close(sqlite3 *db);
 

@@ -164,5 +164,7 @@ int kv_run(struct kv *kv, struct data_operation *const *operations, size_t n)
         start_operation(operations[i]);
         data_fail(operations[i], 503, "the file is corrupt");
     }
+    if (r < 0)
+        database_condemn(kv->db, operations[0]->notice);
     return r;
 }

@@ -21,6 +21,6 @@ int kv_open(const char *path, struct kv **ret_kv, char notice[static 512]);
 struct kv *kv_close(struct kv *kv);
 
 /* Runs operations of one tenant in the order in which they stand, in as few transactions as possible: all that write are durable when this
- * returns, or have failed. Sets the result of each. -EUCLEAN: the file has turned out to be corrupt, and all have failed: kv_close, and kv_open
- * puts it aside. */
+ * returns, or have failed. Sets the result of each. -EUCLEAN: the file has turned out to be corrupt, and all have failed; it was put
+ * aside, and the first operation's notice says so: kv_close, and kv_open makes a new one. */
 int kv_run(struct kv *kv, struct data_operation *const *operations, size_t n);

@@ -146,6 +146,8 @@ int sql_fail(struct sql *sql, int code, const char *prefix, struct data_operatio
     const char *name = database_code_name(code);
     const struct data_limits *limits = &operation->limits;
 
+    if (sql->is_condemned)
+        return -EUCLEAN;
     if (is_code(code, SQLITE_AUTH) && sql->refusal)
         data_fail(operation, 400, "%snot authorized: %s: %s", prefix, sql->refusal, name);
     else if (is_code(code, SQLITE_INTERRUPT) && !atomic_load(&operation->is_cancelled))
@@ -155,8 +157,11 @@ int sql_fail(struct sql *sql, int code, const char *prefix, struct data_operatio
         data_fail(operation, 507, "%sover the quota sql_mib, %u MiB, or out of row ids: %s", prefix,
                   limits->sql_mib, name);
     else if (database_fail(sql->db, code, prefix, operation) < 0) {
-        if (is_damaged(sql, code))
+        if (is_damaged(sql, code)) {
+            sql->is_condemned = true;
+            database_condemn(sql->db, operation->notice);
             return -EUCLEAN;
+        }
         operation->status = 400;
     }
     return 0;

@@ -41,6 +41,7 @@ struct sql {
     bool is_pragma;                   /* the same: is a PRAGMA */
     bool has_new_names;               /* the operation has changed the schema */
     bool has_settings;   /* a PRAGMA has changed the connection: undone after the operation */
+    bool is_condemned;                /* the file is damaged and was put aside */
     const char *refusal; /* why the authorizer has refused; NULL: it has not */
 };
 
