@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // env.NAME of a binding to another tenant: its fetch(); and the entries for the answers to all calls. The work is in fetch/, which is evaluated
-// with the first call.
+// with the first call, and for storage in storage/.
+import { load as loadStorage } from "lazy:./storage/main.js";
 import { TypeError } from "./primordials.js";
 import { fetchLibrary } from "./fetch.js";
+import { firstUse } from "./first_use.js";
 import { waitFor } from "./place.js";
 import { Request } from "./request.js";
 import { defineInterface, requireArguments } from "./webidl.js";
@@ -55,9 +57,14 @@ export function failCalls(call, error) {
     }
 }
 
+let storage;
+const storageLibrary = () => (storage ??= firstUse(loadStorage));
+
 // The face of each kind of binding in env, by its number in worker.proto.
 const makers = [
     makeFetcher, // BINDING_SERVICE
+    (binding) => storageLibrary().makeKv(binding), // BINDING_KV
+    (binding) => storageLibrary().makeSql(binding), // BINDING_SQL
 ];
 
 // bindings: flat, [name, kind, ...]

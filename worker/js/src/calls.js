@@ -55,7 +55,7 @@ let handlerFetch; // undefined: fetch events go to the listeners of the global s
 let gave = FETCH_GAVE;
 let env;
 
-// State of one request. timers: set by timers.js, tasks: by tasks.js, exchanges: by bindings.js
+// State of one request. timers: set by timers.js, tasks: by tasks.js, exchanges: by bindings.js, storage: by storage/operation.js
 class Call {
     constructor(id, isHead, caller) {
         this.id = id;
@@ -87,6 +87,7 @@ class Call {
 const callDefaults = closeClass(Call);
 callDefaults.exchanges = undefined;
 callDefaults.incoming = undefined;
+callDefaults.storage = undefined;
 callDefaults.timers = undefined;
 callDefaults.tasks = undefined;
 callDefaults.lingers = false; // gone, and kept by its timers

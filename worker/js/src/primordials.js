@@ -5,7 +5,7 @@
 // is String.prototype.slice.
 
 export const {
-    AggregateError, Array, ArrayBuffer, BigInt, Boolean, DataView, Date, Error, Function, Map,
+    AggregateError, Array, ArrayBuffer, BigInt, Boolean, DataView, Date, Error, Float64Array, Function, Map,
     Number, Object, Promise, RangeError, RegExp, Set, String, Symbol, SyntaxError, TypeError, Uint8Array,
     WeakMap, WeakSet, parseInt,
 } = globalThis;
@@ -91,9 +91,9 @@ export const {
 } = Symbol;
 export const SymbolPrototypeToString = uncurryThis(Symbol.prototype.toString);
 
-export const { isFinite: NumberIsFinite } = Number;
+export const { isFinite: NumberIsFinite, isSafeInteger: NumberIsSafeInteger } = Number;
 export const {
-    floor: MathFloor, max: MathMax, min: MathMin, random: MathRandom, trunc: MathTrunc,
+    ceil: MathCeil, floor: MathFloor, max: MathMax, min: MathMin, random: MathRandom, trunc: MathTrunc,
 } = Math;
 export const { parse: JSONParse, stringify: JSONStringify } = JSON;
 

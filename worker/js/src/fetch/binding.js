@@ -11,6 +11,7 @@ import { requestBody, requestList, requestMethod, requestSignal, requestUrl } fr
 import { createAnswer } from "../response.js";
 import { cutAt } from "../url.js";
 import { FIRST_MAX, openExchange } from "./exchange.js";
+import { shownUrl } from "./failure.js";
 import { takeBody } from "./outgoing.js";
 
 class Asker {
@@ -30,6 +31,10 @@ class Asker {
 
     failure(isLimit, message) {
         return isLimit ? domException(message, "QuotaExceededError") : new TypeError(`The call has failed: ${message}`);
+    }
+
+    shown() {
+        return `a fetch of ${shownUrl(this.url)}`;
     }
 }
 closeClass(Asker);

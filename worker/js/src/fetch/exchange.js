@@ -2,13 +2,14 @@
 //
 // One call to the supervisor, from its head to the end of its answer: the body goes out as far as there is credit, the answer comes in by the
 // entries at the end of this file. The asker has made the call and gets its answer: answered(exchange, status, head, reason), with exchange.incoming
-// unless the answer has no body; failed(error); failure(isLimit, message), which makes the error of a call that skepd has failed.
+// unless the answer has no body; failed(error); failure(isLimit, message), which makes the error of a call that skepd has failed; shown(), which
+// says in a warning what it is; left(), if it is to know that the call is over.
 import {
     call as openCall, cancelCall, consumeCall, log, sendCall,
 } from "../native.js";
 import {
     Map, MapPrototypeDelete, MapPrototypeForEach, MapPrototypeGet, MapPrototypeSet, Promise,
-    PromisePrototypeThen, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isUint8Array,
+    PromisePrototypeThen, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isUint8Array,
 } from "../primordials.js";
 import { abortReason, offAbort, onAbort } from "../abort.js";
 import { NO_BYTES, viewBytes } from "../bytes.js";
@@ -20,7 +21,6 @@ import { isNullBodyStatus } from "../response.js";
 import { cancelReader, getReader, read } from "../streams.js";
 
 const WARN = 2;
-const SHOWN_MAX = 200; // units of a URL in a warning
 
 // Most bytes of a body that go with the head; the rest waits here for credit.
 export const FIRST_MAX = 65536;
@@ -71,6 +71,7 @@ function leave(exchange, reason) {
         exchange.reader = undefined;
         PromisePrototypeThen(cancelReader(reader, reason), undefined, () => {});
     }
+    exchange.asker.left?.();
 }
 
 const isOver = () => domException("The call is over", "AbortError");
@@ -90,8 +91,8 @@ function fail(exchange, error) {
     exchange.incoming?.fail(error);
 }
 
-// Makes a call for a request (a Call of calls.js). asked: { binding, method, url, list, bytes, stream, signal }; bytes or stream is the body, or
-// neither. Throws if the call cannot be made.
+// Makes a call for a request (a Call of calls.js). asked: { binding, method, url, list, bytes, stream, signal }; the body is bytes, or a stream, or
+// neither, or some bytes (FIRST_MAX) and the stream behind them. Throws if the call cannot be made.
 export function openExchange(asker, call, asked) {
     const { bytes, signal } = asked;
     const exchange = new Exchange();
@@ -239,14 +240,14 @@ export function onCallFailed(request, id, isLimit, message) {
 
 // Tells the tenant of a call that is cut off by the end of its request, before there was an answer.
 export function warnCut(call) {
-    let url;
+    let shown;
     MapPrototypeForEach(call.exchanges, (exchange) => {
         if (!exchange.isAnswered) {
-            url ??= exchange.asker.url;
+            shown ??= exchange.asker.shown();
         }
     });
-    if (url !== undefined) {
-        log(WARN, `a fetch of ${StringPrototypeSlice(url, 0, SHOWN_MAX)} was cut off as its request ended: await it, or give it to ctx.waitUntil()`);
+    if (shown !== undefined) {
+        log(WARN, `${shown} was cut off as its request ended: await it, or give it to ctx.waitUntil()`);
     }
 }
 

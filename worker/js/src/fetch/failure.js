@@ -6,7 +6,7 @@ import { StringPrototypeSlice, TypeError } from "../primordials.js";
 
 const SHOWN_MAX = 200; // units of the URL
 
-const shownUrl = (url) => StringPrototypeSlice(url, 0, SHOWN_MAX);
+export const shownUrl = (url) => StringPrototypeSlice(url, 0, SHOWN_MAX);
 
 // from: the URL that has redirected there, if one has
 export const failed = (url, why, from = undefined) =>

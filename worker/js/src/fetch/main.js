@@ -7,7 +7,7 @@ import { cancelBody } from "../body.js";
 import { requestBody, requestSignal, requestUrl } from "../request.js";
 import { cutAt } from "../url.js";
 import { askBinding } from "./binding.js";
-import { failCalls, onCallBody, onCallCredit, onCallFailed, onCallHead, warnCut } from "./exchange.js";
+import { failCalls, onCallBody, onCallCredit, onCallFailed, onCallHead, openExchange, warnCut } from "./exchange.js";
 import { failed } from "./failure.js";
 import { fetchLocal } from "./local.js";
 import { fetchRemote } from "./remote.js";
@@ -37,4 +37,6 @@ function fetchRequest(request, resolve, reject) {
     }
 }
 
-provide({ __proto__: null, askBinding, failCalls, fetchRequest, onCallBody, onCallCredit, onCallFailed, onCallHead, warnCut });
+provide({
+    __proto__: null, askBinding, failCalls, fetchRequest, onCallBody, onCallCredit, onCallFailed, onCallHead, openExchange, warnCut,
+});

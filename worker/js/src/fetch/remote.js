@@ -10,7 +10,7 @@ import { requestBody, requestList, requestMethod, requestSettings, requestSignal
 import { createFetched } from "../response.js";
 import { DecodedBody, codingsOf, withoutCodings } from "./codings.js";
 import { cancel, openExchange } from "./exchange.js";
-import { failed } from "./failure.js";
+import { failed, shownUrl } from "./failure.js";
 import { withIntegrity } from "./integrity.js";
 import { outgoingHeaders, takeBody } from "./outgoing.js";
 import { checkPort } from "./ports.js";
@@ -148,6 +148,10 @@ class Asker {
 
     failure(isLimit, message) {
         return isLimit ? domException(message, "QuotaExceededError") : failed(this.url, message, this.from);
+    }
+
+    shown() {
+        return `a fetch of ${shownUrl(this.url)}`;
     }
 }
 closeClass(Asker);
