@@ -6,10 +6,10 @@ import {
     ArrayIsArray, ArrayPrototypeSlice, DateNow, Error, JSONParse, JSONStringify, Map, MapPrototypeSet, MathCeil, MathFloor, MathTrunc, NumberIsFinite,
     StringPrototypeToWellFormed, Symbol, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, bytesOf, isObject, newList,
 } from "../primordials.js";
-import { waitFor } from "../place.js";
+import { waitFor, withoutPlace } from "../place.js";
 import { isDisturbed, isLocked, isReadableStream } from "../streams.js";
 import { defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary, toNumber, toText } from "../webidl.js";
-import { isOk, operate, textOf } from "./operation.js";
+import { converted, isOk, operate, textOf } from "./operation.js";
 import { INTEGER, NULL, Packer, TEXT, Unpacker } from "./values.js";
 
 const internal = Symbol("internal");
@@ -24,7 +24,7 @@ const VALUES_MAX = 2 ** 20;
 
 const NOT_FOUND = 404;
 
-const failed = (method, status, text) => new Error(`KV ${method} failed: ${status} ${text}`);
+const failed = (method, status, text) => withoutPlace(new Error(`KV ${method} failed: ${status} ${text}`));
 const newPacker = (method) => new Packer(VALUES_MAX, () => failed(method, 413, "The arguments are longer than 1 MiB."));
 
 // ---- arguments
@@ -342,7 +342,7 @@ const operated = (bindingOf, prepare) => waitFor((take, fail) => {
     operate({
         __proto__: null, title: `KV ${method}`, failedBy: (text) => new Error(`KV ${method} failed: ${text}`),
         binding, name, bytes, stream, isStreamed,
-    }, (answer) => take(() => convert(answer)), fail);
+    }, converted(take, convert), fail);
 });
 
 const KvNamespace = class {

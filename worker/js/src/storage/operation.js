@@ -8,7 +8,7 @@ import { concat, viewBytes } from "../bytes.js";
 import { currentCall } from "../current.js";
 import { domException } from "../dom_exception.js";
 import { fetchLibrary } from "../fetch.js";
-import { withoutPlace } from "../place.js";
+import { atPlace, withoutPlace } from "../place.js";
 import { cancelReader, closeBytes, enqueueBytes, getReader, newReadableStream, read } from "../streams.js";
 import { headSize } from "./values.js";
 
@@ -178,6 +178,16 @@ export function operate(asked, onAnswer, onError) {
     lane.waiting[lane.waiting.length] = operation;
     begin(lane);
 }
+
+// Returns what operate() calls with the answer, for a promise of waitFor(): it is fulfilled with what convert makes of the answer, or rejected with what
+// that throws, which has the place of the code that waits.
+export const converted = (take, convert) => (answer) => take(() => {
+    try {
+        return convert(answer);
+    } catch (error) {
+        throw atPlace(error);
+    }
+});
 
 export const isOk = (answer) => answer.status === OK;
 

@@ -6,9 +6,9 @@ import {
     ArrayIsArray, ArrayPrototypeSlice, Boolean, Error, JSONParse, NumberIsFinite, NumberIsSafeInteger, ObjectDefineProperty, ObjectHasOwn, StringPrototypeCharCodeAt,
     StringPrototypeIndexOf, StringPrototypeSlice, Symbol, SymbolPrototypeToString, TypeError, Uint8Array, bytesOf, copyBytes, isObject, newList,
 } from "../primordials.js";
-import { waitFor } from "../place.js";
+import { waitFor, withoutPlace } from "../place.js";
 import { defineInterface, isBufferSource, requireArguments, toDictionary, toText } from "../webidl.js";
-import { isOk, operate, textOf } from "./operation.js";
+import { converted, isOk, operate, textOf } from "./operation.js";
 import { BYTES, INTEGER, NULL, Packer, REAL, STATEMENT, TEXT, headSize } from "./values.js";
 
 const internal = Symbol("internal");
@@ -17,7 +17,8 @@ const VALUES_MAX = 8 * 2 ** 20;
 const SHOWN_MAX = 100; // units of a value in a message
 
 // An error as D1 makes it: the text behind a code, and the same as the cause.
-const failed = (text, code = "D1_ERROR") => new Error(`${code}: ${text}`, { __proto__: null, cause: new Error(text) });
+const failed = (text, code = "D1_ERROR") => 
+    withoutPlace(new Error(`${code}: ${text}`, { __proto__: null, cause: new Error(text) }));
 
 // Makes the error that an answer says.
 function failedAnswer(answer, code) {
@@ -212,7 +213,7 @@ const run = (prepare, convert) => waitFor((take, fail) => {
             packer.add(parameters[j], parameters[j + 1]);
         }
     }
-    operate(asked(binding, "query", packer), (answer) => take(() => convert(openResults(answer))), fail);
+    operate(asked(binding, "query", packer), converted(take, (answer) => convert(openResults(answer))), fail);
 });
 
 // bindingOf() is a brand check, sqlOf() converts the argument.
@@ -220,7 +221,7 @@ const execute = (bindingOf, sqlOf) => waitFor((take, fail) => {
     const binding = bindingOf();
     const packer = newPacker("D1_EXEC_ERROR");
     packer.add(TEXT, sqlOf());
-    operate(asked(binding, "exec", packer, "D1_EXEC_ERROR"), (answer) => take(() => {
+    operate(asked(binding, "exec", packer, "D1_EXEC_ERROR"), converted(take, (answer) => {
         const { count, duration } = open(answer, "D1_EXEC_ERROR");
         return { count, duration };
     }), fail);
