@@ -9,8 +9,8 @@ import { test } from "node:test";
 import { Host } from "./host.mjs";
 
 const folder = new URL("../../worker/js/src/", import.meta.url);
-const sources = readdirSync(folder).filter((file) => file.endsWith(".js"))
-    .map((file) => readFileSync(new URL(file, folder), "utf8")).join("\n");
+const sources = ["", "fetch/", "storage/"].flatMap((part) => readdirSync(new URL(`./${part}`, folder)).filter((file) => file.endsWith(".js"))
+    .map((file) => readFileSync(new URL(part + file, folder), "utf8"))).join("\n");
 
 // The names of all properties in the bundle, the libraries' too.
 const names = [...new Set([...Host.bundle.matchAll(/[.{,;]([A-Za-z_$][\w$]*)\s*(?==[^=]|:|\+\+|[-+?|&]{1,2}=)/g)]
@@ -138,6 +138,13 @@ const EVERYTHING = `{ async fetch(request, env, ctx) {
     await scheduler.postTask(() => task.setPriority("user-visible"), { signal: task.signal }); await scheduler.wait(1);
     scheduler.postTask(() => {}, { signal: task.signal }).catch((error) => error.stack); task.abort();
     new URLPattern("http://:host.test/:a(\\\\d+)?#*").exec({ pathname: "/1" });
+    const { KV, DB } = env, stored = new Uint8Array(3);
+    await KV.put("a", "b", { metadata: { a: [1] }, expirationTtl: 60 }); await KV.put("c", stored); await KV.get("a", "json"); await KV.get(["a", "b"]);
+    await new Response(await KV.get("a", "stream")).text(); await KV.getWithMetadata("a", "arrayBuffer"); await KV.list({ prefix: "a" }); await KV.delete("a");
+    await KV.put("", "").catch((error) => error.stack); await KV.get("refused").catch((error) => error.stack);
+    const statement = DB.prepare("select ?").bind(1, "a", stored, null, 1.5); await statement.all(); await statement.first("a"); await statement.raw();
+    await DB.batch([statement, statement]); await DB.exec("x").catch((error) => error.cause.stack); await DB.withSession().prepare("x").run();
+    try { DB.prepare("x").bind(undefined); } catch (error) { error.stack; }
     addEventListener("error", (event) => event.preventDefault()); reportError(new Error("r"));
     const failing = new DecompressionStream("gzip"); failing.readable.cancel("c").catch(() => {});
     failing.writable.getWriter().write("no bytes").catch((error) => error.stack);
@@ -189,15 +196,38 @@ function* reach(notes) {
 const isSloppy = (value) => typeof value === "function" && Object.hasOwn(value, "caller") &&
     Host.bundle.includes(Function.prototype.toString.call(value));
 
+// Answers of storage, in the order in which EVERYTHING asks: a body, or the status of an error.
+const storageBody = (values, rest) => {
+    const packed = Buffer.concat(values);
+    return Buffer.concat([Buffer.from([packed.length, 0, 0, 0]), packed, Buffer.from(rest)]);
+};
+const packText = (text) => Buffer.from(`t${String.fromCharCode(text.length)}\0\0\0${text}`);
+const packInteger = (number) => Buffer.from(`i${String.fromCharCode(number)}${"\0".repeat(7)}`);
+const nothing = Buffer.from("n");
+const results = (count) => storageBody([], JSON.stringify(Array(count).fill({
+    columns: ["a", "b"], rows: [[1, ["AAE="]], [2, "x"]], blobs: true, changes: 0, last_row_id: 0, duration: 1, rows_read: 0, rows_written: 0,
+    changed_db: false, size_after: 0,
+})));
+const STORED = [
+    storageBody([], ""), storageBody([], ""), storageBody([packInteger(3), packText("[1]"), nothing], "[2]"), storageBody([nothing, nothing], ""),
+    storageBody([packInteger(3), nothing, nothing], "abc"), storageBody([packInteger(3), packText("{}"), nothing], "abc"),
+    storageBody([packInteger(1), nothing, packText("a"), packInteger(9), packText("[1]")], ""), storageBody([], ""), 429,
+    results(1), results(1), results(1), results(2), 400, results(1),
+];
+
 test("what spies on the language catch leads to nothing of the layer's own", () => {
     const host = new Host();
-    host.boot(EVERYTHING);
+    host.boot(EVERYTHING, {}, ["KV", 1, "DB", 2]);
     host.run(SPY);
     host.run(`startSpies(${JSON.stringify(names)})`);
     const other = host.start({ url: "http://a.test/other", headers: ["x-secret", "of another"] });
     const id = host.start({ method: "POST", body: "hel", end: false });
     host.onBody(id, "lo", false);
     host.onBody(id, "!", true);
+    for (const answer of STORED) {
+        host.runTimers();
+        host.answer(typeof answer === "number" ? { status: answer, body: "no" } : { body: answer });
+    }
     host.runTimers();
     host.onCancel(other, "client_gone");
     const notes = host.run("caught");
