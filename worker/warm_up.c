@@ -27,6 +27,8 @@ static const char source[] =
     "    form.append('a', new File([new DOMException('b').code], 'c'));\n"
     "    await new Response(form).formData();\n"
     "    await fetch('http://a/').catch(() => {});\n"
+    "    await env.KV.get('a').catch(() => {});\n"
+    "    await env.DB.prepare('a').bind(1, 'b').all().catch(() => {});\n"
     "    const url = new URL(request.url);\n"
     "    return new Response(url.pathname + url.searchParams.get('q'), { headers: { a: 'b' } });\n"
     "} };\n";
@@ -147,6 +149,12 @@ static struct isolate_bytes text(const char *string)
     return (struct isolate_bytes){ (const uint8_t *) string, strlen(string) };
 }
 
+/* The kinds as in BindingKind of worker.proto. */
+static const struct isolate_binding bindings[] = {
+    { .name = { (const uint8_t *) "KV", 2 }, .kind = 1 },
+    { .name = { (const uint8_t *) "DB", 2 }, .kind = 2 },
+};
+
 static const char *const head[] = { "GET", "http://localhost/warm-up", "accept", "*/*" };
 #define HEAD_BYTES 128
 
@@ -174,6 +182,7 @@ static void serve(const char *code)
 
     if (isolate_new(&options, &isolate) < 0)
         return;
+    isolate_set_bindings(isolate, bindings, ARRAY_LEN(bindings));
     if (isolate_set_env(isolate, NULL, 0) == 0 &&
         isolate_add_file(isolate, text(path), text(code)) == 0)
         (void) isolate_load(isolate, text(path));

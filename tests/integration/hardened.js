@@ -372,6 +372,43 @@ const steps = {
         new TextEncoderStream();
         new DecompressionStream("gzip");
     },
+    async "storage: key-value"() {
+        const { KV } = stored;
+        await M.kv.put(KV, "a", "text", bare({ expirationTtl: 60, metadata: bare({ a: 1 }) }));
+        await M.kv.put(KV, "b", bytes, bare({ expiration: 4000000000 }));
+        if (await M.kv.get(KV, "a") !== "text") throw new Error("not as it should be");
+        await M.kv.get(KV, "b", bare({ type: "arrayBuffer", cacheTtl: 60 }));
+        await M.kv.getWithMetadata(KV, "a");
+        await M.kv.put(KV, "c", "{}");
+        await M.kv.get(KV, "c", "json");
+        await M.kv.get(KV, ["a", "none"]);
+        await M.kv.getWithMetadata(KV, ["c"], "json");
+        await M.kv.list(KV, bare({ prefix: "", limit: 1 }));
+        await M.kv.delete(KV, "a");
+        await M.kv.get(KV, "a");
+        try { await M.kv.get(KV, ""); } catch {}
+        try { await M.kv.list(KV, bare({ cursor: "no cursor" })); } catch {}
+    },
+    async "streams: key-value"() {
+        const { KV } = stored;
+        await M.kv.put(KV, "s", M.blob.stream(new Blob(items("streamed"))));
+        if (await M.response.text(new Response(await M.kv.get(KV, "s", "stream"))) !== "streamed") throw new Error("not as it should be");
+    },
+    async "storage: sql"() {
+        const { DB } = stored;
+        await M.database.exec(DB, "create table if not exists t (a, b)");
+        const insert = M.statement.bind(M.database.prepare(DB, "insert into t values (?, ?)"), "x", bytes), select = M.database.prepare(DB, "select * from t");
+        await M.statement.run(insert);
+        await M.statement.bind(insert, null, 1.5);
+        await M.statement.all(select);
+        await M.statement.first(select);
+        if (await M.statement.first(select, "a") !== "x") throw new Error("not as it should be");
+        await M.statement.raw(select, bare({ columnNames: true }));
+        await M.database.batch(DB, [insert, select]);
+        await M.statement.all(M.session.prepare(M.database.withSession(DB), "select 1"));
+        try { await M.statement.all(M.database.prepare(DB, "no sql")); } catch {}
+        try { M.statement.bind(select, undefined); } catch {}
+    },
     async "streams: rewriter"() {
         const rewriter = new HTMLRewriter();
         M.rewriter.on(rewriter, "p", bare({
@@ -412,6 +449,18 @@ new ReadableStream({ start(c) {
 } });
 const urlOf = getOwnPropertyDescriptor(Request.prototype, "url").get;
 
+let stored; // env, with storage
+
+// Takes the methods of what env has, and adds the objects that it leads to.
+function findStored(env) {
+    stored = env;
+    const { DB, KV } = env;
+    for (const [name, object] of [["kv", KV], ["database", DB], ["statement", DB.prepare("")], ["session", DB.withSession()]]) {
+        M[name] = use(getPrototypeOf(object));
+        add(getPrototypeOf(object), name);
+    }
+}
+
 let isReplaced = false;
 export default { async fetch(request, env) {
     const url = apply(urlOf, request, []);
@@ -422,6 +471,7 @@ export default { async fetch(request, env) {
     const only = env.ONLY === undefined ? undefined : +env.ONLY;
     if (!isReplaced) {
         isReplaced = true;
+        findStored(env);
         find();
         replaceAll(only);
     }

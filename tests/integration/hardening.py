@@ -18,10 +18,14 @@ LOOKED_UP = set(HERE.with_name("golden").joinpath("looked-up.txt").read_text().s
 AT_ONCE = 64
 
 
+CONFIG = {"storage": {"folder": "data"}}
+
+
 def tenant(only=None):
     env = {} if only is None else {"ONLY": str(only)}
     limits = {"cpu_ms": 20000, "cpu_startup_ms": 5000, "log_kib": 1024}
-    return {"limits": limits, "env": env, "files": {"worker.js": SOURCE}}
+    bindings = [{"name": "KV", "kv": "main"}, {"name": "DB", "sql": "main"}]
+    return {"limits": limits, "env": env, "bindings": bindings, "files": {"worker.js": SOURCE}}
 
 
 def run(skepd, name):
@@ -46,7 +50,7 @@ def turn(first, last):
     while first < min(last, count):
         numbers = range(first, min(first + AT_ONCE, last, count))
         with tempfile.TemporaryDirectory(prefix="skep-") as path:
-            skepd = Skepd(pathlib.Path(path), {f"n{n}": tenant(n) for n in numbers}).start()
+            skepd = Skepd(pathlib.Path(path), {f"n{n}": tenant(n) for n in numbers}, CONFIG).start()
             try:
                 for n in numbers:
                     count, wrong = run(skepd, f"n{n}")

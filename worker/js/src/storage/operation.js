@@ -12,8 +12,8 @@ import { atPlace, withoutPlace } from "../place.js";
 import { cancelReader, closeBytes, enqueueBytes, getReader, newReadableStream, read } from "../streams.js";
 import { headSize } from "./values.js";
 
-// Fewer than the limit `calls` has by default, which counts fetches, too.
-const OPEN_MAX = 8;
+// skepd has a queue for operations, too, with the first part of each body: what waits here is bytes of the isolate.
+const OPEN_MAX = 16;
 
 const URL = "http://storage/";
 const HEAD_MAX = 2 ** 20;
