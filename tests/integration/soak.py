@@ -117,7 +117,7 @@ def main():
         tenants = pathlib.Path(folder) / "tenants"
         tenants.mkdir()
         link_examples(tenants)
-        skepd = Skepd(folder, tenants_folder=tenants).start()
+        skepd = Skepd(folder, config={"storage": {"folder": "data"}}, tenants_folder=tenants).start()
         try:
             is_right = report(*soak(skepd, arguments.seconds))
             print(skepd.skep("stats").stdout, end="")

@@ -373,6 +373,26 @@ def test_example_of_bindings_md_works(start):
     assert skepd.get("shop.localhost").text == 'apples cost {"fruit":"apples","price":3,"asked_by":"shop"}'
 
 
+def test_examples_of_storage_md_do_what_it_says(start):
+    text = (TOP / "docs" / "storage.md").read_text()
+    files = dict(re.findall(r"```(?:yaml|js)\n(?:#|//) (\S+) of guestbook\n(.*?)```", text, re.S))
+    handlers = dict(re.findall(r"```js\n// ([\w-]+), in a handler\n(.*?)```", text, re.S))
+    bindings = [{"name": "KV", "kv": "main"}, {"name": "DB", "sql": "main"}]
+    tenants = {
+        name: {"bindings": bindings, "files": {"worker.js": script(f"const {{ DB, KV }} = env; {handlers[title]}")}}
+        for name, title in (("kv", "key-value"), ("sql", "SQL"))
+    }
+    skepd = start({"guestbook": {"files": files}, **tenants}, storage={"folder": "data"})
+    assert skepd.get("guestbook.localhost").json() == {"visits": 1, "entries": []}
+    assert skepd.post("guestbook.localhost", b"hello").json() == {"visits": 2, "entries": ["hello"]}
+    assert skepd.get("kv").json() == {
+        "name": "Ada", "value": '{"name":"Ada"}', "plan": "free", "missing": None, "first": "user:7", "list_complete": True, "gone": None,
+    }
+    assert skepd.get("sql").json() == {
+        "results": [{"name": "apple", "price": 0.5}], "read": True, "price": 0.75, "rows": [["name", "price"], ["apple", 0.5], ["pear", 0.75]],
+    }
+
+
 def test_configurations_of_operator_md_are_valid(folder):
     names = []
     for language, words, text in blocks("operator.md"):

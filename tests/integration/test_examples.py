@@ -10,13 +10,25 @@ from harness import Loader, wait_for
 from soak import HOGS, report, soak
 
 
+STORAGE = {"folder": "data"}  # without it the guestbook is not served
+
+
 def test_hello_greets(start, examples):
-    skepd = start(tenants_folder=examples)
+    skepd = start(tenants_folder=examples, storage=STORAGE)
     assert skepd.get("hello.localhost").text == "Hello from skep\n"
 
 
+def test_guestbook_keeps_what_visitors_write(start, examples):
+    skepd = start(tenants_folder=examples, storage=STORAGE)
+    assert skepd.get("guestbook.localhost").json() == {"visits_today": 1, "entries": []}
+    entry = {"name": "Ada", "text": "'); DROP TABLE entries --"}
+    written = skepd.post("guestbook.localhost", json.dumps(entry).encode())
+    assert (written.status, written.json()) == (201, {"id": 1})
+    assert skepd.get("guestbook.localhost").json() == {"visits_today": 2, "entries": [entry]}
+
+
 def test_shop_asks_prices(start, examples):
-    skepd = start(tenants_folder=examples)
+    skepd = start(tenants_folder=examples, storage=STORAGE)
     assert skepd.get("shop.localhost").text == "apples: 3\n"
     assert skepd.get("shop.localhost", "/nuts").text == "no nuts today\n"
     assert skepd.get("prices.localhost", "/apples").status == 403
@@ -24,7 +36,7 @@ def test_shop_asks_prices(start, examples):
 
 @pytest.mark.parametrize("name", HOGS)
 def test_hog_gets_its_code_again_and_again(start, examples, name):
-    skepd = start(tenants_folder=examples)
+    skepd = start(tenants_folder=examples, storage=STORAGE)
     for _ in range(3):
         answer = skepd.get(f"{name}.localhost")
         assert (answer.status, answer.code) == (503, HOGS[name])
@@ -35,7 +47,7 @@ def test_hog_gets_its_code_again_and_again(start, examples, name):
 
 
 def test_router_is_a_hono_app_that_runs_unchanged(start, examples):
-    skepd = start(tenants_folder=examples)
+    skepd = start(tenants_folder=examples, storage=STORAGE)
 
     def get(path, **headers):
         return skepd.get("router.localhost", path, list(headers.items()))
@@ -74,7 +86,7 @@ def test_router_is_a_hono_app_that_runs_unchanged(start, examples):
 
 def test_hello_answers_every_request_while_hogs_die_beside_it(start, examples):
     """The short form of the soak: 10 s or longer, everything in one worker at first."""
-    skepd = start(tenants_folder=examples)
+    skepd = start(tenants_folder=examples, storage=STORAGE)
     loaders, hogs = soak(skepd, 10, answers=3)
     assert report(loaders, hogs)
     assert all(hog.right >= 3 for hog in hogs)
