@@ -8,7 +8,9 @@ PRELUDE = """
     const { KV, DB, OTHER } = env, { pathname } = new URL(request.url);
     const failing = async (f) => { try { await f(); return "no error"; } catch (e) { return `${e?.name}: ${e?.message}`; } };
 """
-NO_RATE = {"storage_rate": "unlimited", "cpu_ms": 5000}
+# Tests are to meet no limit but the one that they are about.
+NO_RATE = {"storage_rate": 1000000, "cpu_ms": 5000}
+CONFIG = {"storage": {"folder": "data"}, "limits": {"maximum": {"storage_rate": 1000000}}}
 
 
 def storing(body, bindings=BINDINGS, limits=NO_RATE, **manifest):

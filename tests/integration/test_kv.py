@@ -6,9 +6,7 @@ import json
 import pytest
 
 from harness import wait_for
-from storing import NO_RATE, ask, routes, storing
-
-STORAGE = {"folder": "data"}
+from storing import CONFIG, NO_RATE, ask, routes, storing
 
 # Bodies of handlers, and the JSON that each must return.
 CASES = {
@@ -142,7 +140,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def served(start_module):
-    return start_module({"a": routes({name: body for name, (body, _) in CASES.items()})}, storage=STORAGE)
+    return start_module({"a": routes({name: body for name, (body, _) in CASES.items()})}, **CONFIG)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -160,7 +158,7 @@ VALUE_MAX = 25 * 2**20
 
 
 def test_values_of_25_mib_go_as_streams_both_ways(start):
-    skepd = start({"a": storing(BIG, limits=LARGE)}, storage=STORAGE)
+    skepd = start({"a": storing(BIG, limits=LARGE)}, **CONFIG)
     value = bytes(range(256)) * (VALUE_MAX // 256)
     stored = skepd.request("PUT", "a", body=value)
     assert (stored.status, stored.text) == (200, "stored"), skepd.log()
@@ -172,7 +170,7 @@ def test_a_value_over_its_limit_is_refused_and_the_old_one_stays(start):
     code = 'if (request.method === "PUT") return new Response(await failing(() => KV.put("k", request.body))); await KV.put("k", "old"); return Response.json(null);'
     reading = 'return new Response(await KV.get("k"));'
     limits = {**LARGE, "kv_value_mib": 1}
-    skepd = start({"a": storing(f'if (pathname === "/read") {{ {reading} }} {code}', limits=limits)}, storage=STORAGE)
+    skepd = start({"a": storing(f'if (pathname === "/read") {{ {reading} }} {code}', limits=limits)}, **CONFIG)
     assert ask(skepd, "a") is None
     refused = skepd.request("PUT", "a", body=bytes(2**20 + 1))
     assert refused.text.startswith("Error: KV PUT failed: 413 "), refused.text
@@ -200,7 +198,7 @@ LIST = """
 
 
 def test_a_list_goes_on_by_cursors(start):
-    skepd = start({"a": storing(LIST)}, storage=STORAGE)
+    skepd = start({"a": storing(LIST)}, **CONFIG)
     for first in range(0, 2500, 500):
         ask(skepd, "a", f"/put/{first}")
     for limit, sizes in (("", [1000, 1000, 500]), ("999", [999, 999, 502]), ("500", [500] * 5)):
@@ -216,7 +214,7 @@ def test_tenants_and_namespaces_see_nothing_of_each_other(start):
         if (pathname === "/put") { await KV.put("k", request.headers.get("x-value")); await DB.exec("create table t (v)"); await DB.prepare("insert into t values (?)").bind(request.headers.get("x-value")).run(); }
         return Response.json([await KV.get("k"), (await KV.list()).keys, await OTHER.get("k"), await DB.prepare("select v from t").first("v").catch((e) => e.message.includes("no such table"))]);
     """
-    skepd = start({"a": storing(code), "b": storing(code)}, storage=STORAGE)
+    skepd = start({"a": storing(code), "b": storing(code)}, **CONFIG)
     keys = [{"name": "k"}]
     assert skepd.get("a", "/put", [("x-value", "of a")]).json() == ["of a", keys, None, "of a"]
     assert ask(skepd, "b") == [None, [], None, True]
@@ -226,7 +224,7 @@ def test_tenants_and_namespaces_see_nothing_of_each_other(start):
 
 def test_two_bindings_may_have_one_namespace(start):
     bindings = [{"name": "KV", "kv": "one"}, {"name": "OTHER", "kv": "one"}]
-    skepd = start({"a": storing('await KV.put("k", "v"); return Response.json(await OTHER.get("k"));', bindings)}, storage=STORAGE)
+    skepd = start({"a": storing('await KV.put("k", "v"); return Response.json(await OTHER.get("k"));', bindings)}, **CONFIG)
     assert ask(skepd, "a") == "v"
 
 
@@ -235,7 +233,7 @@ def test_what_was_stored_is_there_after_a_restart(start):
         if (pathname === "/put") { await KV.put("k", "v", { metadata: 1 }); await DB.exec("create table t (v)"); await DB.prepare("insert into t values (7)").run(); }
         return Response.json([await KV.getWithMetadata("k"), await DB.prepare("select v from t").first()]);
     """
-    skepd = start({"a": storing(code)}, storage=STORAGE)
+    skepd = start({"a": storing(code)}, **CONFIG)
     stored = [{"value": "v", "metadata": 1, "cacheStatus": None}, {"v": 7}]
     assert ask(skepd, "a", "/put") == stored
     skepd.stop()
@@ -250,7 +248,7 @@ def test_what_was_stored_is_there_after_skepd_was_killed(start):
         for (; n < 20; n++) await KV.put("k" + n, "v");
         return Response.json(n);
     """
-    skepd = start({"a": storing(code)}, storage=STORAGE)
+    skepd = start({"a": storing(code)}, **CONFIG)
     assert ask(skepd, "a") == 20
     skepd.process.kill()
     skepd.process.wait()
@@ -273,7 +271,7 @@ def test_quotas_are_errors_of_the_tenant_that_is_over_them(start):
         return Response.json([...all, await failing(() => KV.put("k3", ""))]);
     """
     skepd = start(
-        {"bytes": storing(code, limits={**NO_RATE, "kv_mib": 1}), "keys": storing(many, limits={**NO_RATE, "kv_keys": 3})}, storage=STORAGE
+        {"bytes": storing(code, limits={**NO_RATE, "kv_mib": 1}), "keys": storing(many, limits={**NO_RATE, "kv_keys": 3})}, **CONFIG
     )
     first, over, smaller, again = ask(skepd, "bytes")
     assert (first, smaller, again) == ("no error",) * 3
@@ -288,7 +286,7 @@ def test_operations_over_the_rate_are_refused(start):
         const all = await Promise.all(Array.from({ length: 60 }, () => failing(() => KV.get("k"))));
         return Response.json(all.filter((text) => text !== "no error"));
     """
-    skepd = start({"a": storing(code, limits={"storage_rate": 10})}, storage=STORAGE)
+    skepd = start({"a": storing(code, limits={"storage_rate": 10})}, **CONFIG)
     refused = ask(skepd, "a")
     assert refused and all(text.startswith("Error: KV GET failed: 429 ") for text in refused), refused
 
@@ -299,12 +297,12 @@ def test_storage_is_no_part_of_the_budget_of_calls(start):
         const all = await Promise.all(Array.from({ length: 200 }, (_, i) => KV.get("k" + i)));
         return Response.json(all.length);
     """
-    skepd = start({"a": storing(code, limits={**NO_RATE, "calls": 2, "subrequests": 3})}, storage=STORAGE)
+    skepd = start({"a": storing(code, limits={**NO_RATE, "calls": 2, "subrequests": 3})}, **CONFIG)
     assert ask(skepd, "a") == 200
 
 
 def test_a_put_that_nobody_awaits_is_named_in_the_log(start):
-    skepd = start({"a": storing('KV.put("k", new ReadableStream()); return Response.json(1);')}, storage=STORAGE)
+    skepd = start({"a": storing('KV.put("k", new ReadableStream()); return Response.json(1);')}, **CONFIG)
     assert ask(skepd, "a") == 1
     skepd.wait_log("KV PUT was cut off as its request ended")
     assert json.loads(skepd.skep("tenants", "--json").stdout)
@@ -316,6 +314,6 @@ def test_waituntil_keeps_a_put(start):
         ctx.waitUntil((async () => { await KV.get("k"); await KV.put("k", "v"); })());
         return Response.json(1);
     """
-    skepd = start({"a": storing(code)}, storage=STORAGE)
+    skepd = start({"a": storing(code)}, **CONFIG)
     ask(skepd, "a")
     wait_for(lambda: ask(skepd, "a", "/get") == "v", "the put")

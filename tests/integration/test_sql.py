@@ -5,9 +5,7 @@ import time
 
 import pytest
 
-from storing import NO_RATE, ask, routes, storing
-
-STORAGE = {"folder": "data"}
+from storing import CONFIG, NO_RATE, ask, routes, storing
 META = {"served_by", "duration", "changes", "last_row_id", "changed_db", "size_after", "rows_read", "rows_written"}
 
 # Bodies of handlers, and the JSON that each must return.
@@ -177,7 +175,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def served(start_module):
-    return start_module({"a": routes({name: body for name, (body, _) in CASES.items()})}, storage=STORAGE)
+    return start_module({"a": routes({name: body for name, (body, _) in CASES.items()})}, **CONFIG)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -194,7 +192,7 @@ def test_a_statement_that_never_ends_is_stopped_at_sql_ms(start):
         await DB.exec("create table if not exists t (v)");
         return Response.json(await failing(() => DB.batch([DB.prepare("insert into t values (1)"), DB.prepare("{ENDLESS}")])));
     """
-    skepd = start({"a": storing(code, limits={**NO_RATE, "sql_ms": 300}), "b": storing('return Response.json(await DB.prepare("select 1 as a").first());')}, storage=STORAGE)
+    skepd = start({"a": storing(code, limits={**NO_RATE, "sql_ms": 300}), "b": storing('return Response.json(await DB.prepare("select 1 as a").first());')}, **CONFIG)
     began = time.monotonic()
     assert ask(skepd, "a").startswith("Error: D1_ERROR: ")
     assert time.monotonic() - began >= 0.3
@@ -207,7 +205,7 @@ def test_a_result_of_10_gb_is_refused(start):
         const sql = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) select hex(zeroblob(500000)) as v from n";
         return Response.json(await failing(() => DB.prepare(sql).all()));
     """
-    skepd = start({"a": storing(code, limits={**NO_RATE, "sql_rows_mib": 1})}, storage=STORAGE)
+    skepd = start({"a": storing(code, limits={**NO_RATE, "sql_rows_mib": 1})}, **CONFIG)
     text = ask(skepd, "a")
     assert text.startswith("Error: D1_ERROR: "), text
     assert "sql_rows_mib" in text or "1 MiB" in text, text
@@ -219,7 +217,7 @@ def test_a_database_has_its_size(start):
         const text = await failing(async () => { for (let i = 0; i < 5; i++) await DB.prepare("insert into t values (zeroblob(500000))").run(); });
         return Response.json([text, await DB.prepare("select count(*) as n from t").first("n"), await failing(() => DB.exec("delete from t"))]);
     """
-    skepd = start({"a": storing(code, limits={**NO_RATE, "sql_mib": 1})}, storage=STORAGE)
+    skepd = start({"a": storing(code, limits={**NO_RATE, "sql_mib": 1})}, **CONFIG)
     text, count, removed = ask(skepd, "a")
     assert text.startswith("Error: D1_ERROR: "), text
     assert (count >= 1, removed) == (True, "no error")
@@ -231,7 +229,7 @@ def test_databases_of_a_tenant_are_apart(start):
         await DB.exec("create table t (v)");
         return Response.json([await failing(() => env.TWO.prepare("select * from t").all()), (await DB.prepare("select * from t").all()).results]);
     """
-    skepd = start({"a": storing(code, bindings)}, storage=STORAGE)
+    skepd = start({"a": storing(code, bindings)}, **CONFIG)
     other, own = ask(skepd, "a")
     assert "no such table: t" in other
     assert own == []
