@@ -51,8 +51,14 @@ function find() {
         [getPrototypeOf(new URLSearchParams().entries()), "URLSearchParamsIterator"],
         [getPrototypeOf(new FormData().entries()), "FormDataIterator"],
     ]) add(value, title);
-    for (let i = 0; i < list.length; i++) {
-        const { value, title } = list[i];
+    follow();
+}
+
+// Adds all that the list leads to, and has not been followed yet.
+let followed = 0;
+function follow() {
+    for (; followed < list.length; followed++) {
+        const { value, title } = list[followed];
         add(getPrototypeOf(value), `${title}.__proto__`);
         const keys = ownKeys(value);
         for (let j = 0; j < keys.length; j++) {
@@ -459,6 +465,7 @@ function findStored(env) {
         M[name] = use(getPrototypeOf(object));
         add(getPrototypeOf(object), name);
     }
+    follow();
 }
 
 let isReplaced = false;
@@ -471,8 +478,8 @@ export default { async fetch(request, env) {
     const only = env.ONLY === undefined ? undefined : +env.ONLY;
     if (!isReplaced) {
         isReplaced = true;
-        findStored(env);
         find();
+        findStored(env); // behind: the names of what both lead to stay as they are
         replaceAll(only);
     }
     isOn = true;
