@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """env.KV with real storage: every method and type, limits, and that what was stored stays, and stays apart."""
 
+import concurrent.futures
 import json
+import os
+import pathlib
+import signal
 
 import pytest
 
-from harness import wait_for
+from harness import descendants, wait_for
 from storing import CONFIG, NO_RATE, ask, routes, storing
+
+def data_process(skepd):
+    """The pid of the process that keeps the data of the default cordon."""
+    return next(pid for pid in descendants(skepd.pid) if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "skep-data")
+
 
 # Bodies of handlers, and the JSON that each must return.
 CASES = {
@@ -256,6 +265,26 @@ def test_what_was_stored_is_there_after_skepd_was_killed(start):
     wait_for(lambda: skepd.process.poll() is not None, "the end of skepd")
     skepd.start()
     assert ask(skepd, "a", "/get") == 20
+
+
+def test_operations_go_on_after_the_process_of_the_data_was_killed(start):
+    """An operation that the kill meets fails with an error, or is done; what was told to be stored is there."""
+    code = """
+        if (pathname === "/get") return Response.json((await KV.list()).keys.map(({ name }) => name));
+        const stored = [], failed = [];
+        for (let i = 0; i < 200; i++) await KV.put("k" + i, "v").then(() => stored.push("k" + i), (e) => failed.push(e.message));
+        return Response.json([stored, failed]);
+    """
+    skepd = start({"a": storing(code)}, **CONFIG)
+    ask(skepd, "a", "/get")
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        writing = threads.submit(ask, skepd, "a")
+        wait_for(lambda: writing.done() or ask(skepd, "a", "/get"), "the first keys")
+        os.kill(data_process(skepd), signal.SIGKILL)
+        stored, failed = writing.result()
+    assert len(stored) + len(failed) == 200 and len(stored) > 50
+    assert all(text.startswith("KV PUT failed: ") for text in failed), failed
+    assert set(stored) <= set(ask(skepd, "a", "/get"))
 
 
 def test_quotas_are_errors_of_the_tenant_that_is_over_them(start):

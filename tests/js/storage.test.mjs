@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Host } from "./host.mjs";
 
-const OPEN_MAX = 16; // of one request
+const OPEN_MAX = 16; // operations of one request
 const BINDINGS = ["KV", 1, "DB", 2, "OTHER", 1];
 
 // Starts a request whose handler runs the body of an async function; its result, as JSON, or the error is the answer.
@@ -65,7 +65,7 @@ function unpackValue(bytes, at) {
     return [tag === "b" ? Buffer.from(content) : tag === "t" ? content.toString() : { s: content.toString() }, end];
 }
 
-// What has gone out: { binding, operation, values, rest }.
+// Returns the operation that has gone out: { binding, operation, values, rest }.
 function seen(call) {
     const bytes = Buffer.concat(call.chunks);
     const end = 4 + bytes.readUInt32LE(0);

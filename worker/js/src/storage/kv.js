@@ -231,7 +231,7 @@ function toMap(answer, keys, type, hasMetadata) {
         const value = bytes === null ? null : toManyValue(bytes, type);
         const metadata = bytes === null ? null : values.text(true);
         if (bytes !== null) {
-            values.integer(true); // its expiration
+            values.integer(true); // the expiration
         }
         MapPrototypeSet(map, keys[i], hasMetadata ? { value, metadata: toParsed(metadata), cacheStatus: null } : value);
     }

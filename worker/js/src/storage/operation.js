@@ -30,12 +30,12 @@ class Lane {
 closeClass(Lane);
 
 class Operation {
-    title; // what a warning calls it
+    title; // the name in a warning
     failedBy; // makes an error of a text
     binding;
     name;
     bytes;
-    stream; // what goes out behind the bytes, or undefined
+    stream; // body behind the bytes, or undefined
     isStreamed; // true: the rest of the answer becomes a stream
     onAnswer;
     onError;
@@ -68,7 +68,7 @@ class Operation {
         return this.title;
     }
 
-    // Its call is over: another one may begin.
+    // The call is over: another operation may begin.
     left() {
         if (this.isOpen) {
             this.isOpen = false;

@@ -108,7 +108,7 @@ function openBlobs(rows) {
 }
 
 // An object with all columns, which those of the rows are copied from: so they have one shape, and what a tenant has put on
-// Object.prototype is not met. Of columns with the same name the last one counts.
+// Object.prototype is not met. The last of columns with the same name counts.
 function makeRow(columns) {
     const row = {};
     for (let i = 0; i < columns.length; i++) {

@@ -117,7 +117,7 @@ export const headSize = (bytes) => (lengthOf(bytes) < SIZE_BYTES ? undefined : S
 export class Unpacker {
     #bytes;
     #at = SIZE_BYTES;
-    #end; // of the values
+    #end; // behind the values
 
     constructor(bytes) {
         const end = headSize(bytes);
@@ -128,7 +128,7 @@ export class Unpacker {
         this.#end = end;
     }
 
-    // What is behind the values.
+    // The bytes behind the values.
     get rest() {
         return viewBytes(this.#bytes, this.#end, lengthOf(this.#bytes));
     }
