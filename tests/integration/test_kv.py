@@ -188,6 +188,33 @@ def test_a_value_over_its_limit_is_refused_and_the_old_one_stays(start):
     assert skepd.get("a", "/read").body == bytes(2**20)
 
 
+def test_a_value_without_end_is_refused_as_soon_as_it_is_too_long(start):
+    code = """
+        let made = 0, end;
+        const ended = new Promise((resolve) => { end = resolve; });
+        const stream = new ReadableStream({ pull(c) { made += 65536; c.enqueue(new Uint8Array(65536)); }, cancel: end });
+        const text = await failing(() => KV.put("k", stream));
+        await ended;
+        return Response.json([text.slice(0, 26), made < 2 ** 23, await KV.get("k")]);
+    """
+    skepd = start({"a": storing(code, limits={**NO_RATE, "kv_value_mib": 1})}, **CONFIG)
+    assert ask(skepd, "a") == ["Error: KV PUT failed: 413 ", True, None]
+
+
+def test_a_value_that_breaks_off_is_not_stored(start):
+    code = """
+        if (pathname === "/get") return Response.json(await KV.get("k"));
+        await KV.put("k", "old");
+        let n = 0;
+        const stream = new ReadableStream({ pull(c) { if (n++ < 5) c.enqueue(new Uint8Array(65536)); else throw new RangeError("mine"); } });
+        const text = await failing(() => KV.put("k", stream));
+        return Response.json([text, await KV.get("k")]);
+    """
+    skepd = start({"a": storing(code)}, **CONFIG)
+    assert ask(skepd, "a") == ["RangeError: mine", "old"]
+    assert ask(skepd, "a", "/get") == "old"
+
+
 LIST = """
     if (pathname.startsWith("/put/")) {
         const from = +pathname.slice(5);

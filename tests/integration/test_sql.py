@@ -124,6 +124,27 @@ CASES = {
             "Error: D1_DUMP_ERROR:",
         ],
     ),
+    "sizes": (
+        """
+        const starts = (text) => text.startsWith("Error: D1_ERROR: ");
+        await DB.exec("create table z (v)");
+        const put = (value) => DB.prepare("insert into z values (?)").bind(value).run();
+        return [await failing(() => put("x".repeat(2 ** 20))), starts(await failing(() => put("x".repeat(2 ** 21 + 1)))), starts(await failing(() => put(new Uint8Array(2 ** 21 + 1)))),
+            starts(await failing(() => DB.prepare("select '" + "x".repeat(100 * 1024) + "'").run())), await failing(() => put(new Uint8Array(2 ** 23))),
+            starts(await failing(() => DB.prepare("select " + Array(101).fill("?").join()).bind(...Array(101).fill(1)).run())),
+            await DB.prepare("select count(*) as n, sum(length(v)) as l from z").raw()];
+        """,
+        ["no error", True, True, True, "Error: D1_ERROR: The statements and their parameters are longer than 8 MiB.", True, [[1, 2**20]]],
+    ),
+    "large_batch": (
+        """
+        await DB.exec("create table l (i, v)");
+        const insert = DB.prepare("insert into l values (?, ?)"), v = "y".repeat(7000);
+        const results = await DB.batch(Array.from({ length: 1000 }, (_, i) => insert.bind(i, v)));
+        return [results.length, results[999].meta.last_row_id, await DB.prepare("select count(*) as n from l").first("n"), (await DB.prepare("select v from l").all()).results.length];
+        """,
+        [1000, 1000, 1000, 1000],
+    ),
     "refused": (
         """
         const out = {};
