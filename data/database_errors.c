@@ -12,8 +12,8 @@
 
 struct row {
     const char *name;
-    int error;       /* -errno of an open */
-    unsigned status; /* of an operation */
+    int error;       /* -errno from an open */
+    unsigned status; /* an operation's */
     bool is_noticed; /* the operator hears of it */
 };
 

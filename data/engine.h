@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an engine (kv.h, sql.h) gets and gives: one operation, run whole in one thread. The loop thread makes the operation
+ * An operation as an engine (kv.h, sql.h) gets and answers it: one operation, run whole in one thread. The loop thread makes the operation
  * and frees it; in between one thread of the pool has it. An engine knows neither frames nor other tenants.
  */
 #pragma once
@@ -33,15 +33,15 @@ struct data_operation {
     const uint8_t *request; /* the whole body; borrowed */
     size_t request_size;
     struct data_limits limits;
-    int64_t now_ms;          /* wall clock at the start, since 1970 */
-    uint64_t deadline_ns;    /* of io_now_ns */
+    int64_t now_ms;           /* wall clock at the start, since 1970 */
+    uint64_t deadline_ns;     /* by io_now_ns */
     atomic_bool is_cancelled; /* set by the loop thread: nobody wants the answer */
-    bool is_operator;        /* of the operator (`skep data`), not of the tenant */
+    bool is_operator;         /* asked by the operator (`skep data`), not by the tenant */
     /* The result. */
-    unsigned status;         /* 200, 404, or 400 and up with a text as the answer */
+    unsigned status; /* 200, 404, or 400 and up with a text as the answer */
     struct data_answer answer;
-    bool is_changed;         /* the operation has written, and its commit is on the disk */
-    char notice[512];        /* a line for the operator; "": none */
+    bool is_changed;  /* the operation has written, and its commit is on the disk */
+    char notice[512]; /* a line for the operator; "": none */
 };
 
 /* Makes the operation fail with a status and a text, for engines. The answer so far is dropped. */

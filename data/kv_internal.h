@@ -35,7 +35,7 @@ enum kv_statement {
 struct kv {
     sqlite3 *db;
     sqlite3_stmt *statements[KV_STATEMENTS];
-    int64_t bytes, keys;   /* of all entries, as of the open transaction */
+    int64_t bytes, keys;   /* sums over all entries, as of the open transaction */
     bool is_written;       /* the open transaction has changed something */
     bool is_total_changed; /* bytes or keys are to be written */
     bool may_forget;       /* reads remove the expired entries that they find */

@@ -41,7 +41,7 @@ struct sql {
     bool is_pragma;                   /* the same: is a PRAGMA */
     bool has_new_names;               /* the operation has changed the schema */
     bool has_settings;   /* a PRAGMA has changed the connection: undone after the operation */
-    bool is_condemned;                /* the file is damaged and was put aside */
+    bool is_condemned;   /* the file is damaged and was put aside */
     const char *refusal; /* why the authorizer has refused; NULL: it has not */
 };
 
@@ -65,7 +65,7 @@ int sql_add_functions(sqlite3 *db);
 
 /* ---- sql_delegated.c */
 
-/* The same for others, which run on a connection in memory. That is closed after db. SQLite's code. */
+/* The same for others, which run on a connection in memory, closed after db. SQLite's code. */
 int sql_add_delegated(sqlite3 *db, sqlite3 *memory);
 
 /* ---- sql_cache.c */

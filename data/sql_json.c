@@ -12,6 +12,8 @@
 #define REAL_MAX_CHARS 32
 /* Integers up to here have no exponent, and are exact as a double. */
 #define PLAIN_MAX 1e15
+/* Numbers up to here have six decimals within the integers that a double has exactly. */
+#define DECIMAL_MAX 1e9
 
 /* Returns how many bytes a byte takes within a text. */
 static size_t width(uint8_t c)
@@ -82,6 +84,32 @@ int sql_json_integer(struct data_answer *answer, int64_t integer)
     return data_answer_add(answer, at, (size_t) (digits + sizeof digits - at));
 }
 
+/* Writes a number that a few decimals say exactly: whole / 10^n is rounded as a reader of the text rounds. Returns the size, 0: it is
+ * no such number. */
+static size_t write_decimal(char *to, double real)
+{
+    static const double powers[] = { 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
+
+    for (unsigned i = 0; fabs(real) < DECIMAL_MAX && i < sizeof powers / sizeof *powers; i++) {
+        const int64_t whole = (int64_t) (real * powers[i] + (real < 0 ? -0.5 : 0.5));
+        if ((double) whole / powers[i] != real)
+            continue;
+        uint64_t rest = whole < 0 ? -(uint64_t) whole : (uint64_t) whole;
+        char digits[INTEGER_MAX_CHARS + 2];
+        char *at = digits + sizeof digits;
+        for (unsigned n = 0; n <= i + 1 || rest > 0; n++, rest /= 10) {
+            if (n == i + 1)
+                *--at = '.';
+            *--at = (char) ('0' + rest % 10);
+        }
+        if (whole < 0)
+            *--at = '-';
+        memcpy(to, at, (size_t) (digits + sizeof digits - at));
+        return (size_t) (digits + sizeof digits - at);
+    }
+    return 0;
+}
+
 int sql_json_real(struct data_answer *answer, double real)
 {
     char text[REAL_MAX_CHARS];
@@ -93,6 +121,9 @@ int sql_json_real(struct data_answer *answer, double real)
     if (fabs(real) < PLAIN_MAX && real == trunc(real))
         return signbit(real) && real == 0.0 ? sql_json_literal(answer, "-0")
                                             : sql_json_integer(answer, (int64_t) real);
+    const size_t size = write_decimal(text, real);
+    if (size > 0)
+        return data_answer_add(answer, text, size);
     (void) snprintf(text, sizeof text, "%.15g", real);
     if (strtod(text, NULL) != real)
         (void) snprintf(text, sizeof text, "%.17g", real);

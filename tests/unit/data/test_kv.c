@@ -479,7 +479,7 @@ static void test_keys_are_counted_exactly(void **state)
     kv = kv_close(kv);
     kv = rig_open_kv("counted");
     assert_int_equal(put_within(kv, "c", 1, 1, 2, RIG_NOW_MS, 0), 507);
-    /* What has expired makes room, also for its own key. */
+    /* Expired entries make room, also for their own keys. */
     assert_int_equal(put_within(kv, "c", 1, 1, 2, RIG_NOW_MS + 200000, 0), 200);
     assert_int_equal(put_within(kv, "b", 1, 1, 2, RIG_NOW_MS + 200000, 0), 507);
     assert_int_equal(delete (kv, "a"), 200);

@@ -104,6 +104,12 @@ static void test_values_of_all_kinds_come_back(void **state)
 static void test_numbers_are_read_as_they_were(void **state)
 {
     static const double reals[] = { 0.0,
+                                    0.05,
+                                    -0.000001,
+                                    12.000001,
+                                    -999999999.999999,
+                                    999999999.9999999,
+                                    0.1234567,
                                     1.5,
                                     -2.0,
                                     1e15,
