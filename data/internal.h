@@ -193,10 +193,10 @@ void tenants_free_all(struct data *data);
 /* ---- operations.c */
 
 enum operation_phase {
-    OPERATION_GATHERING, /* its request comes in */
+    OPERATION_GATHERING, /* the request comes in */
     OPERATION_WAITING,   /* for a thread */
     OPERATION_RUNNING,
-    OPERATION_ANSWERING, /* its answer goes out */
+    OPERATION_ANSWERING, /* the answer goes out */
 };
 
 struct operation {
@@ -209,7 +209,7 @@ struct operation {
     enum operation_phase phase;
     char name[DATA_OPERATION_NAME_MAX + 1];
     char space[NAME_MAX_BYTES + 1];
-    size_t n_bytes; /* what it counts for in memory */
+    size_t n_bytes; /* bytes in memory, as counted */
     uint64_t opened_ns, started_ns, progress_ns;
 
     /* The request. */
@@ -218,7 +218,7 @@ struct operation {
     bool has_body, is_body_ended;
     uint32_t window;   /* bytes that skepd may still send */
     uint64_t received; /* bytes of it, with those that were dropped */
-    uint64_t granted;  /* of them, those for which there was credit again */
+    uint64_t granted;  /* bytes of those for which there was credit again */
 
     /* The answer. */
     uint32_t credit;

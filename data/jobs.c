@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a thread does with one file of a tenant: opens it, runs operations, closes it. All waits for the disk are here. The file and
+ * The work of a thread on one file of a tenant: opens the file, runs operations, closes the file. All waits for the disk are here. The file and
  * the operations of a job are the thread's until the loop takes the job back.
  */
 #include <errno.h>

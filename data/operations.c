@@ -15,7 +15,7 @@
 #include "proto/frame.h"
 
 #define MIB ((size_t) 1 << 20)
-#define ARGUMENTS_MAX_BYTES (64U << 10)     /* of a request, besides a value or statements */
+#define ARGUMENTS_MAX_BYTES (64U << 10)     /* a request, besides a value or statements */
 #define SQL_REQUEST_MAX_BYTES (8 * MIB)     /* statements and their parameters */
 #define OTHER_REQUEST_MAX_BYTES MIB         /* requests without a value */
 #define VALUE_UNLIMITED_MIB 47              /* kv_value_mib and sql_rows_mib: none */

@@ -24,7 +24,7 @@
 STAILQ_HEAD(work_list, work);
 
 struct threads {
-    pthread_mutex_t lock;    /* of all below */
+    pthread_mutex_t lock;    /* for all below */
     pthread_cond_t has_work; /* or is_ending */
     pthread_cond_t is_quiet; /* a thread has started, or waits for work again */
     struct work_list to_do, done;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds bytes to skep-data as those of skepd. Its threads are played: work is done between turns of the loop, at once or late. With any bytes:
+ * Feeds bytes to skep-data as those of skepd. Threads are played: work is done between turns of the loop, at once or late. With any bytes:
  * an operation gets no more of an answer than there was credit for, one head before it, and one end; nothing comes of what was not asked for;
  * and when the channel is closed, nothing is left.
  *

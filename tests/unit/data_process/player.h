@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * skepd's end of the channel to a data process, frame by frame. The process is confined as it is in earnest. What comes is checked: one Head before each Body, nothing after Done, no more than there is credit for.
+ * skepd's end of the channel to a data process, frame by frame. The process is confined as it is in earnest. Frames that come are checked: one Head before each Body, nothing after Done, no more than there is credit for.
  */
 #pragma once
 
@@ -13,15 +13,15 @@
 
 #define PLAYER_IDS 1024
 
-/* What came of one operation, or of one Close. */
+/* The frames that came of one operation, or of one Close. */
 struct played {
     bool is_open; /* was asked for, and Done has not come */
     unsigned n_heads, n_dones, n_closed;
     unsigned status;
     Skep__Data__Failure failure;
-    char text[128];    /* of Done */
+    char text[128];    /* Done's */
     char answer[128];  /* beginning of the answer */
-    size_t n_bytes;    /* of the answer */
+    size_t n_bytes;    /* all bytes of the answer */
     uint64_t may;      /* credit for the answer so far */
     uint64_t granted;  /* credit for the request that came */
     uint64_t received; /* as Done says */
@@ -31,7 +31,7 @@ struct player {
     int fd;
     pid_t pid;
     char folder[32];
-    bool has_folder; /* that is its own */
+    bool has_folder; /* the folder is its own */
     uint64_t last_id;
     struct played played[PLAYER_IDS];
     unsigned n_pongs, n_notices, n_stuck;

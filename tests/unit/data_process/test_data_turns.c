@@ -204,7 +204,7 @@ static void test_close_ends_all_and_the_tenant_starts_afresh(void **state)
     engine_release();
     assert_int_equal(player_await(&player, kept)->status, 200); /* is on the disk */
     (void) player_await(&player, close);
-    assert_int_equal(atomic_load(&engine_play->n_open), 1); /* that of b */
+    assert_int_equal(atomic_load(&engine_play->n_open), 1); /* the file of b */
     expect_echo(&player, &(struct ask){ .tenant = "a" });
     assert_int_equal(player_end(&player), 0);
 }
