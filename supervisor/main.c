@@ -328,6 +328,7 @@ static int make_deploys(struct skepd *skepd)
         .tenants = skepd->tenants,
         .versions = skepd->versions,
         .store = skepd->store,
+        .data = skepd->data,
         .reader = skepd->reader,
         .is_dev = skepd->is_dev,
     };

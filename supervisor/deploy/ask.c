@@ -284,7 +284,7 @@ int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "removal is asked for by uid %u",
               asker->uid);
     if (!tenant) /* may still be stored: broken when skepd started */
-        return deploy_begun(deploy, deploy_send_remove(deploy), ret_deploy, failure);
+        return deploy_begun(deploy, deploy_clear(deploy), ret_deploy, failure);
     deploy->leaving_number = tenant->number;
     deploy->state = DEPLOY_LEAVING;
     deploy->until_ns = io_now_ns() + LEAVE_S * NSEC_PER_SEC;

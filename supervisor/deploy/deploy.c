@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/helpers/data.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/versions/versions.h"
 
@@ -66,6 +67,7 @@ struct deploy *deploy_find_change(const struct deploys *deploys, const char *ten
 
 void deploy_free(struct deploy *deploy)
 {
+    data_forget(deploy->deploys->with.data, deploy);
     TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
     if (deploy->staged)
         deploy->staged->listener = NULL;
@@ -189,7 +191,8 @@ struct deploys *deploys_free(struct deploys *deploys)
         return NULL;
     for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
         next = TAILQ_NEXT(deploy, entry);
-        if (deploy->state == DEPLOY_LEAVING)
+        /* What the tenant has stored goes first: with it, it is still there after the next start. */
+        if (deploy->state == DEPLOY_LEAVING && !deploys->with.data)
             (void) deploy_send_remove(deploy);
         deploy_free(deploy);
     }

@@ -63,6 +63,7 @@ enum deploy_state {
     DEPLOY_BOOTING,    /* the version loads */
     DEPLOY_COMMITTING, /* the version has loaded; the store makes it durable */
     DEPLOY_LEAVING,    /* the removed tenant ends the requests that it has accepted */
+    DEPLOY_CLEARING,   /* data removes what it has stored */
     DEPLOY_REMOVING,   /* the store removes it */
     DEPLOY_LISTING,    /* the store lists the versions, for the client */
     DEPLOY_KEEPING,    /* the store writes or removes a secret */
@@ -90,13 +91,17 @@ enum deploy_event {
     DEPLOY_ON_REFUSED,
     DEPLOY_ON_DROPPED,
     DEPLOY_ON_TICK,
-    DEPLOY_ON_DRAIN, /* skepd is about to end */
+    DEPLOY_ON_DRAIN,   /* skepd is about to end */
+    DEPLOY_ON_CLEARED, /* answers of data */
+    DEPLOY_ON_UNCLEARED,
     DEPLOY_EVENTS,
 };
 
 /* For tests of the table: returns the name of the action for an event in a state; NULL: there is
  * none. */
 const char *deploy_action_name(enum deploy_state state, enum deploy_event event);
+
+struct data;
 
 struct deploy_asker {
     const struct deploy_listener *listener; /* borrowed: static */
@@ -114,6 +119,7 @@ struct deploys_options {
     struct tenants *tenants;
     struct versions *versions;
     struct store *store;   /* NULL: nothing can be deployed */
+    struct data *data;     /* NULL: no tenant can store anything */
     struct reader *reader; /* NULL in tests: files are read in the loop */
     bool is_dev; /* `skep dev`: one tenant gets every request, and nothing can be deployed */
 };

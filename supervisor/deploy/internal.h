@@ -45,6 +45,8 @@ struct deploy {
     uint64_t until_ns;
     uint64_t boot_from_ns, boot_us;
     uint64_t leaving_number; /* number of the tenant that leaves */
+    unsigned n_clearing;     /* cordons whose data have not answered yet */
+    int clear_error;         /* of one of them */
     char reason[DEPLOY_REASON_MAX];
     char secret[SECRET_NAME_MAX_BYTES + 1]; /* name of a secret */
     struct sealed_secret sealed;            /* sealed value; { 0 }: the secret is removed */
@@ -125,6 +127,9 @@ extern const struct version_listener deploy_of_version;
 int deploy_send_seal(struct deploy *deploy);
 int deploy_send_commit(struct deploy *deploy, enum store_action action);
 int deploy_send_remove(struct deploy *deploy);
+/* Begins a removal, whose requests are over: what the tenant has stored goes first, so that no other tenant of that name gets it. 0 or
+ * -errno; the deploy is still there. */
+int deploy_clear(struct deploy *deploy);
 int deploy_send_check(struct deploy *deploy);
 int deploy_send_abort(struct deploy *deploy);
 

@@ -37,10 +37,8 @@ static void give_up(struct deploy *deploy)
 void deploy_fail_with(struct deploy *deploy, const struct failure *failure)
 {
     static const char *const what[] = {
-        [DEPLOY_UPLOAD] = "deploy failed",
-        [DEPLOY_ROLLBACK] = "rollback failed",
-        [DEPLOY_REMOVAL] = "removal failed",
-        [DEPLOY_SECRET] = "change of a secret failed",
+        [DEPLOY_UPLOAD] = "deploy failed",   [DEPLOY_ROLLBACK] = "rollback failed",
+        [DEPLOY_REMOVAL] = "removal failed", [DEPLOY_SECRET] = "change of a secret failed",
         [DEPLOY_WATCH] = "rollback failed",
     };
     const struct deploy_asker asker = deploy->asker;
@@ -246,9 +244,29 @@ static int remove_when_idle(struct deploy *deploy, const struct deploy_news *new
     if (io_now_ns() < deploy->until_ns && !deploy->deploys->with.life->is_draining &&
         has_work(deploy_find_leaving(deploy)))
         return 0;
+    int r = deploy_clear(deploy);
+    if (r < 0)
+        deploy_fail(deploy, r, STORE_UNREACHABLE);
+    return 0;
+}
+
+static int remove_cleared(struct deploy *deploy, const struct deploy_news *news)
+{
+    (void) news;
     int r = deploy_send_remove(deploy);
     if (r < 0)
         deploy_fail(deploy, r, STORE_UNREACHABLE);
+    return 0;
+}
+
+static int fail_uncleared(struct deploy *deploy, const struct deploy_news *news)
+{
+    (void) news;
+    deploy_fail(
+        deploy, deploy->clear_error,
+        "what %s has stored cannot be removed (%s), so nothing else of it is: the log says why; "
+        "run this once more",
+        deploy->tenant, strerrordesc_np(-deploy->clear_error));
     return 0;
 }
 
@@ -341,6 +359,10 @@ static const struct deploy_action actions[DEPLOY_STATES][DEPLOY_EVENTS] = {
     },
     [DEPLOY_LEAVING] = {
         [DEPLOY_ON_TICK] = ACTION(remove_when_idle),
+    },
+    [DEPLOY_CLEARING] = {
+        [DEPLOY_ON_CLEARED] = ACTION(remove_cleared),
+        [DEPLOY_ON_UNCLEARED] = ACTION(fail_uncleared),
     },
     [DEPLOY_REMOVING] = {
         [DEPLOY_ON_REMOVED] = ACTION(deploy_take_removal),

@@ -279,6 +279,8 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
     if (r < 0)
         return r;
     r = manifest_check(manifest, tenant->tenants->config, errors);
+    if (r == 0)
+        r = versions_check_storage(tenant, manifest, errors);
     if (r < 0) {
         (void) manifest_free(manifest);
         return r;
@@ -295,6 +297,24 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
     if (r < 0)
         (void) manifest_free(manifest);
     return r;
+}
+
+/* ---- what is stored */
+
+int versions_check_storage(const struct tenant *tenant, const struct manifest *manifest,
+                           struct config_errors *errors)
+{
+    const struct manifest *before = tenant ? tenant->version->manifest : NULL;
+
+    if (!before || !manifest_find_storage(before) || !manifest_find_storage(manifest) ||
+        strcmp(before->cordon, manifest->cordon) == 0)
+        return 0;
+    config_errors_add(
+        errors, manifest->file, manifest->lines.cordon,
+        "cordon: what the tenant has stored is in cordon \"%s\", and is not moved: expected "
+        "\"%s\", or no bindings kv and sql",
+        before->cordon, before->cordon);
+    return -EINVAL;
 }
 
 /* ---- the end */

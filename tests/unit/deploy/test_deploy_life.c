@@ -64,8 +64,10 @@ static void test_each_question_may_be_denied_or_stay_without_an_answer(void **st
 
 static void test_store_is_believed_nothing_that_it_was_not_asked(void **state)
 {
-    static const enum deploy_state unasked[] = { DEPLOY_UPLOADING, DEPLOY_READING, DEPLOY_BOOTING,
-                                                 DEPLOY_LEAVING, DEPLOY_POSTPONED };
+    static const enum deploy_state unasked[] = {
+        DEPLOY_UPLOADING, DEPLOY_READING,  DEPLOY_BOOTING,
+        DEPLOY_LEAVING,   DEPLOY_CLEARING, DEPLOY_POSTPONED
+    };
 
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(unasked); i++)
@@ -85,9 +87,9 @@ static void test_upload_ends_with_the_store_that_has_it(void **state)
 
 static void test_only_what_is_not_being_made_durable_is_given_up(void **state)
 {
-    static const enum deploy_state kept[] = { DEPLOY_COMMITTING, DEPLOY_LEAVING,   DEPLOY_REMOVING,
-                                              DEPLOY_LISTING,    DEPLOY_RETURNING, DEPLOY_POSTPONED,
-                                              DEPLOY_ABANDONED };
+    static const enum deploy_state kept[] = { DEPLOY_COMMITTING, DEPLOY_LEAVING,  DEPLOY_CLEARING,
+                                              DEPLOY_REMOVING,   DEPLOY_LISTING,  DEPLOY_RETURNING,
+                                              DEPLOY_POSTPONED,  DEPLOY_ABANDONED };
     static const enum deploy_state given_up[] = { DEPLOY_SENDING,  DEPLOY_UPLOADING, DEPLOY_SEALING,
                                                   DEPLOY_CHOOSING, DEPLOY_CHECKING,  DEPLOY_READING,
                                                   DEPLOY_BOOTING };
@@ -118,6 +120,16 @@ static void test_version_loads_before_it_is_committed_and_once(void **state)
     expect(DEPLOY_BOOTING, DEPLOY_ON_LOADED, "commit");
     expect(DEPLOY_BOOTING, DEPLOY_ON_DROPPED, "fail_dropped");
     expect(DEPLOY_COMMITTING, DEPLOY_ON_DROPPED, "forget_staged");
+}
+
+static void test_what_is_stored_goes_before_the_versions(void **state)
+{
+    (void) state;
+    expect(DEPLOY_LEAVING, DEPLOY_ON_TICK, "remove_when_idle");
+    expect(DEPLOY_CLEARING, DEPLOY_ON_CLEARED, "remove_cleared");
+    expect(DEPLOY_CLEARING, DEPLOY_ON_UNCLEARED, "fail_uncleared");
+    for (unsigned i = 0; i < DEPLOY_STATES; i++)
+        assert_int_equal(has(i, DEPLOY_ON_CLEARED), i == DEPLOY_CLEARING);
 }
 
 static void test_way_back_waits_for_the_store(void **state)
@@ -156,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_upload_ends_with_the_store_that_has_it),
         cmocka_unit_test(test_only_what_is_not_being_made_durable_is_given_up),
         cmocka_unit_test(test_version_loads_before_it_is_committed_and_once),
+        cmocka_unit_test(test_what_is_stored_goes_before_the_versions),
         cmocka_unit_test(test_way_back_waits_for_the_store),
         cmocka_unit_test(test_whatever_the_store_says_ends_what_is_over),
         cmocka_unit_test(test_time_ends_uploads_loads_and_waiting),
