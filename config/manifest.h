@@ -19,8 +19,8 @@
 #define TENANT_ROUTES_MAX 64
 #define TENANT_LEFT_OUT_MAX 8 /* entries that are named */
 #define TENANT_BINDINGS_MAX 32
-#define TENANT_NAMESPACES_MAX 20 /* of kv */
-#define TENANT_DATABASES_MAX 10  /* of sql */
+#define TENANT_NAMESPACES_MAX 20 /* namespaces of kv */
+#define TENANT_DATABASES_MAX 10  /* databases of sql */
 #define TENANT_CALLERS_MAX 64
 #define TENANT_SECRETS_MAX 32
 

@@ -163,7 +163,7 @@ struct call {
     uint32_t window_in;     /* bytes of the body that the worker may still send */
     uint32_t absorbed;      /* part of the granted bytes that was so from the start */
     uint32_t window_out;    /* bytes of the answer that the worker may still be sent */
-    bool is_queued;         /* its kind queues */
+    bool is_queued;         /* the kind of the call queues */
     bool is_body_ended;     /* the worker has ended the body */
     bool is_head_sent;      /* the kind has given the head; it may still wait */
     bool is_end_due;        /* the end follows the waiting data */

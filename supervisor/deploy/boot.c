@@ -91,8 +91,6 @@ static int stage(struct deploy *deploy, struct manifest *manifest, const char *d
         tenant_find(with->tenants, deploy->tenant, strlen(deploy->tenant));
 
     int r = manifest_check(manifest, with->config, &errors);
-    if (r == 0)
-        r = versions_check_storage(tenant, manifest, &errors);
     if (r < 0)
         return failure_set_errors(failure, r, &errors, BEHIND_FOLDER);
     if (is_of_folder(tenant))

@@ -191,7 +191,7 @@ struct deploys *deploys_free(struct deploys *deploys)
         return NULL;
     for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
         next = TAILQ_NEXT(deploy, entry);
-        /* What the tenant has stored goes first: with it, it is still there after the next start. */
+        /* Removal begins with what is stored, for which there is no time any more: the tenant is there again after the next start. */
         if (deploy->state == DEPLOY_LEAVING && !deploys->with.data)
             (void) deploy_send_remove(deploy);
         deploy_free(deploy);

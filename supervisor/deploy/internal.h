@@ -46,7 +46,7 @@ struct deploy {
     uint64_t boot_from_ns, boot_us;
     uint64_t leaving_number; /* number of the tenant that leaves */
     unsigned n_clearing;     /* cordons whose data have not answered yet */
-    int clear_error;         /* of one of them */
+    int clear_error;         /* -errno of one of them; 0: none has failed */
     char reason[DEPLOY_REASON_MAX];
     char secret[SECRET_NAME_MAX_BYTES + 1]; /* name of a secret */
     struct sealed_secret sealed;            /* sealed value; { 0 }: the secret is removed */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a tenant has stored, when it is removed. Supervisor, loop thread.
+ * Removal of what a tenant has stored. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>

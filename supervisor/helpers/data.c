@@ -57,8 +57,8 @@ struct data_process {
 struct data {
     struct data_options options;
     TAILQ_HEAD(, data_process) processes;
-    struct event *timer;                  /* of closings */
-    uint64_t losses;                      /* of processes that were ended since */
+    struct event *timer;                  /* timer of closings */
+    uint64_t losses;                      /* losses of processes that were ended since */
     const struct data_listener *listener; /* borrowed, like owner; NULL: none */
     void *owner;
 };

@@ -44,7 +44,7 @@ struct stream_kind {
     const char *plural; /* "fetches" */
     const ProtobufCMessageDescriptor
         *to_helper; /* envelope of the frames to the helper: one oneof, and nothing else */
-    int body_case, credit_case, cancel_case; /* its members */
+    int body_case, credit_case, cancel_case; /* numbers of the members of that envelope */
     uint32_t window_bytes;                   /* credit of a request's body at its start */
     uint32_t credit_max_bytes;               /* most credit of an answer's body */
     unsigned most;                           /* open ones */

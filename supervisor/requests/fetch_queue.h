@@ -22,7 +22,7 @@
 #define FETCH_FREE_PARTS 32
 
 struct fetch_bounds {
-    unsigned of_request; /* that have no answer yet; a lane may have another number */
+    unsigned of_request; /* fetches of one request without an answer; a lane may have another number */
     unsigned of_tenant;
     unsigned of_all;
     unsigned
@@ -40,7 +40,7 @@ TAILQ_HEAD(fetch_place_list, fetch_place);
 struct fetch_lane {
     struct fetch_place_list blocked; /* behind as many others as may begin */
     unsigned n_begun;                /* fetches that wait for their turn or their head */
-    unsigned most;                   /* of them; 0: as many as bounds.of_request */
+    unsigned most;                   /* most of n_begun; 0: bounds.of_request */
 };
 
 /* The fetches of one tenant. All zero: none. */

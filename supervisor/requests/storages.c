@@ -14,7 +14,7 @@
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/storage.h"
 
-/* Of one tenant data has DATA_TENANT_OPERATIONS_MAX; those that are given up count until it has ended them. */
+/* Operations that are given up count for DATA_TENANT_OPERATIONS_MAX until data has ended them: half of it is left for these. */
 #define OF_TENANT_MAX (DATA_TENANT_OPERATIONS_MAX / 2)
 #define OF_REQUEST_MAX 16 /* where the limit `calls` gives no other number */
 
@@ -36,7 +36,7 @@ struct storage_gate {
 struct storage_share {
     struct fetch_share share;
     struct storage_gate *gate;  /* borrowed */
-    struct storage_share *next; /* of the same tenant, in another cordon */
+    struct storage_share *next; /* share of the same tenant in another cordon */
 };
 
 static struct storage *storage_of(struct fetch_place *place)

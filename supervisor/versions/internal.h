@@ -35,3 +35,7 @@ void versions_note_error(struct tenant *tenant, const struct failure *failure);
 /* ---- load.c */
 
 extern const struct version_ops versions_of_placement;
+
+/* Checks that a version of a tenant that serves finds what the tenant has stored. 0, or -EXDEV with the failure. */
+int versions_check_storage(const struct versions *versions, const struct manifest *manifest,
+                           struct failure *failure);

@@ -52,7 +52,10 @@ int versions_stage(struct versions *versions, struct manifest *manifest, const c
 {
     struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
     const struct route_pattern *route;
-    int r = secrets_check(versions->tenants->secrets, manifest, NULL, NULL, failure);
+    int r = versions_check_storage(versions, manifest, failure);
+    if (r < 0)
+        return r;
+    r = secrets_check(versions->tenants->secrets, manifest, NULL, NULL, failure);
 
     if (r < 0)
         return r;

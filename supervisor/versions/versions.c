@@ -213,11 +213,30 @@ static int install(struct versions *versions, struct manifest *manifest, const c
     return r;
 }
 
+/* Another cordon's process does not have what the tenant has stored. */
+int versions_check_storage(const struct versions *versions, const struct manifest *manifest,
+                           struct failure *failure)
+{
+    const struct tenant *tenant =
+        tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
+    const struct manifest *before = tenant ? tenant->version->manifest : NULL;
+
+    if (!before || !manifest_find_storage(before) || !manifest_find_storage(manifest) ||
+        strcmp(before->cordon, manifest->cordon) == 0)
+        return 0;
+    return failure_set_at(failure, -EXDEV, manifest->file, manifest->lines.cordon,
+                          "cordon: what the tenant has stored is in cordon \"%s\", and is not moved: "
+                          "expected \"%s\", or no bindings kv and sql",
+                          before->cordon, before->cordon);
+}
+
 int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
                      struct failure *failure)
 {
     int r = secrets_check(versions->tenants->secrets, manifest, NULL, NULL, failure);
 
+    if (r == 0)
+        r = versions_check_storage(versions, manifest, failure);
     if (r < 0)
         return r;
     r = install(versions, manifest, dir);
@@ -279,8 +298,6 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
     if (r < 0)
         return r;
     r = manifest_check(manifest, tenant->tenants->config, errors);
-    if (r == 0)
-        r = versions_check_storage(tenant, manifest, errors);
     if (r < 0) {
         (void) manifest_free(manifest);
         return r;
@@ -297,24 +314,6 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
     if (r < 0)
         (void) manifest_free(manifest);
     return r;
-}
-
-/* ---- what is stored */
-
-int versions_check_storage(const struct tenant *tenant, const struct manifest *manifest,
-                           struct config_errors *errors)
-{
-    const struct manifest *before = tenant ? tenant->version->manifest : NULL;
-
-    if (!before || !manifest_find_storage(before) || !manifest_find_storage(manifest) ||
-        strcmp(before->cordon, manifest->cordon) == 0)
-        return 0;
-    config_errors_add(
-        errors, manifest->file, manifest->lines.cordon,
-        "cordon: what the tenant has stored is in cordon \"%s\", and is not moved: expected "
-        "\"%s\", or no bindings kv and sql",
-        before->cordon, before->cordon);
-    return -EINVAL;
 }
 
 /* ---- the end */

@@ -38,10 +38,6 @@ int versions_install_of_folder(struct versions *versions, struct manifest *manif
 /* Reads the tenant's folder or script again. Returns 0, or -errno with errors filled; then the serving
  * version stays. */
 int versions_reload(struct tenant *tenant, struct config_errors *errors);
-/* Checks that a version of the tenant (NULL: it is new) finds what the one that serves has stored: it is in the same cordon, whose process
- * has it, or stores nothing. 0, or -EINVAL with errors filled. */
-int versions_check_storage(const struct tenant *tenant, const struct manifest *manifest,
-                           struct config_errors *errors);
 /* Removes a tenant: it gets no new requests, and its routes and its name are free at once. Accepted requests are served to
  * the end; the tenant is freed later, when nothing of it is left in any worker. */
 void versions_remove(struct tenant *tenant);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What skepd promises of storage, with real data processes: folder, cordons, losses, removal. What the operations do is in test_kv.py and
+"""Promises of skepd about storage, with real data processes: folder, cordons, losses, removal. Tests of the operations are test_kv.py and
 test_sql.py."""
 
 import concurrent.futures
@@ -49,7 +49,7 @@ def text(skepd, tenant, path="/"):
 
 def test_tenant_with_storage_is_refused_where_no_folder_is_named(start):
     skepd = start({"a": storing(), "b": script("return new Response('b');")})
-    assert skepd.get("a").status == 503
+    assert skepd.get("a").status == 404
     assert 'bindings: "KV" needs storage, and skepd.yaml names no folder for it: expected storage.folder (or state) there' in skepd.log()
     assert text(skepd, "b") == "b"
 
@@ -162,6 +162,6 @@ def test_version_in_another_cordon_does_not_lose_what_is_stored(start, tmp_path)
 def test_spaces_are_bounded(start, kind, most):
     many = [{"name": f"N{i}", kind: f"s{i}"} for i in range(most + 1)]
     skepd = start({"a": storing("return new Response('a');", bindings=many), "b": storing("return new Response('b');", bindings=many[1:])}, **CONFIG)
-    assert skepd.get("a").status == 503
+    assert skepd.get("a").status == 404
     assert f"expected at most {most} " in skepd.log()
     assert text(skepd, "b") == "b"

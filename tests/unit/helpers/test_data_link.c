@@ -766,7 +766,7 @@ static void test_tenant_is_closed_once(void **state)
 
     assert_int_equal(data_close_tenant(s->data, cordons[RED], "shop", true, on_closed, s), 0);
     uint64_t id = take_close(s, "shop", true);
-    (void) open_one(s, 0); /* its number is greater */
+    (void) open_one(s, 0); /* a greater number, which is no breach */
     assert_int_equal(s->n_closed, 0);
     say_closed(s, id);
     assert_int_equal(s->n_closed, 1);
