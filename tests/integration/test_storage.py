@@ -120,7 +120,7 @@ def _all(skepd):
     return json.loads(text(skepd, "a", "/list"))
 
 
-def test_process_that_does_not_start_fails_operations_after_a_while(start, monkeypatch):
+def test_process_that_does_not_start_fails_operations_after_a_while(start):
     """A data folder that is gone: the process cannot start, requests are answered all the same, and `skep status` says so."""
     failing = """
         try { await env.KV.put("k", "v"); return new Response("stored"); } catch (e) { return new Response(e.message); }
@@ -141,11 +141,12 @@ def test_removal_takes_what_was_stored_with_it(deployer):  # noqa: F811
     assert folder.is_dir()
     deployer.ask("remove", "a")
     assert not folder.exists()
+    wait_for(lambda: list(folder.parent.iterdir()) == [], "the end of all files")
     deployer.deploy("a", script(COUNT), bindings=KV)
     assert deployer.text("a") == "null"
 
 
-def test_version_in_another_cordon_does_not_lose_what_is_stored(start, tmp_path):
+def test_version_in_another_cordon_does_not_lose_what_is_stored(start):
     skepd = start({"a": storing()}, cordons=[{"name": "default"}, {"name": "other"}], **CONFIG)
     assert text(skepd, "a", "/put") == "stored"
     manifest = next(skepd.folder.rglob("a/skep.yaml"))
