@@ -155,11 +155,23 @@ static bool is_over_calls(struct caller *caller, const struct call_kind *kind)
     return is_over(caller, LIMIT_INDEX(calls), (uint64_t) caller->n_calls - caller->n_queued + 1);
 }
 
-/* Writes the limit that the caller is over, and the remedy; "": none. */
+/* Writes the limit that the caller is over with one more call of a kind that queues, and the remedy; "": none. */
+static void check_queued(struct caller *caller, const struct call_kind *kind, char text[TEXT_BYTES])
+{
+    text[0] = '\0';
+    if (is_over_calls(caller, kind))
+        (void) snprintf(
+            text, TEXT_BYTES,
+            "sub_limit: a request may have %u operations of storage that wait: await some of them "
+            "before the next",
+            CALL_QUEUED_MAX);
+}
+
+/* The same for the other kinds, whose calls are subrequests. */
 static void check_limits(struct caller *caller, const struct call_kind *kind, char text[TEXT_BYTES])
 {
     text[0] = '\0';
-    if (is_over(caller, LIMIT_INDEX(subrequests), caller->last_id))
+    if (is_over(caller, LIMIT_INDEX(subrequests), caller->n_subrequests))
         (void) snprintf(text, TEXT_BYTES,
                         "sub_limit: a request may make %u calls (subrequests): make fewer, or "
                         "raise limits.subrequests in skep.yaml",
@@ -170,13 +182,7 @@ static void check_limits(struct caller *caller, const struct call_kind *kind, ch
             "sub_limit: all that is done for one request may make %u calls (subrequests): make "
             "fewer, or raise limits.subrequests of the tenant that was asked first",
             caller->budget->subrequests);
-    else if (kind->is_queued && is_over_calls(caller, kind))
-        (void) snprintf(
-            text, TEXT_BYTES,
-            "sub_limit: a request may have %u operations of storage that wait: await some of them "
-            "before the next",
-            CALL_QUEUED_MAX);
-    else if (!kind->is_queued && is_over_calls(caller, kind))
+    else if (is_over_calls(caller, kind))
         (void) snprintf(
             text, TEXT_BYTES,
             "sub_limit: a request may have %u calls open at a time (calls): make fewer "
@@ -233,6 +239,7 @@ void caller_begin(struct caller *caller, const struct caller_ops *ops,
     caller->limits = limits;
     TAILQ_INIT(&caller->calls);
     caller->last_id = 0;
+    caller->n_subrequests = 0;
     caller->is_begun = true;
     caller->is_cancelled = false;
 }
@@ -505,8 +512,10 @@ int caller_on_call(struct caller *caller, const struct call_head *head)
         return 0;
     int r = make_budget(caller);
     if (r == 0) {
-        caller->budget->n_calls++;
-        check_limits(caller, caller->kinds[binding->kind], text);
+        const struct call_kind *kind = caller->kinds[binding->kind];
+        caller->n_subrequests += !kind->is_queued;
+        caller->budget->n_calls += !kind->is_queued;
+        (kind->is_queued ? check_queued : check_limits)(caller, kind, text);
         if (text[0] != '\0')
             caller->ops->send_failure(caller, head->id, true, text);
         else

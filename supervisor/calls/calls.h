@@ -107,12 +107,13 @@ struct caller {
     const struct limits *limits;          /* borrowed: of the version */
     struct call_budget *budget;           /* counted; NULL before the first call of a root */
     struct call_list calls;
-    unsigned n_calls;  /* open ones */
-    unsigned n_queued; /* those of them whose kind queues */
-    uint32_t last_id;  /* number of the attempt's last call */
-    uint64_t n_bytes;  /* bytes of bodies, both ways */
-    bool is_begun;     /* the request is in a worker */
-    bool is_cancelled; /* the worker has its Cancel: further calls are passed over */
+    unsigned n_calls;       /* open ones */
+    unsigned n_queued;      /* those of them whose kind queues */
+    uint32_t last_id;       /* number of the attempt's last call */
+    uint32_t n_subrequests; /* calls of the attempt so far, without those whose kind queues */
+    uint64_t n_bytes;       /* bytes of bodies, both ways */
+    bool is_begun;          /* the request is in a worker */
+    bool is_cancelled;      /* the worker has its Cancel: further calls are passed over */
 };
 
 /* ---- the attempt */
