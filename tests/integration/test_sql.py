@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """env.DB with real storage: D1's methods, types, results and errors, transactions, and the bounds of statements."""
 
+import concurrent.futures
 import time
 
 import pytest
 
+from harness import wait_for
 from storing import CONFIG, NO_RATE, ask, routes, storing
 META = {"served_by", "duration", "changes", "last_row_id", "changed_db", "size_after", "rows_read", "rows_written"}
 
@@ -219,6 +221,23 @@ def test_a_statement_that_never_ends_is_stopped_at_sql_ms(start):
     assert time.monotonic() - began >= 0.3
     assert ask(skepd, "a", "/count") == 0
     assert ask(skepd, "b") == {"a": 1}
+
+
+def test_a_slow_statement_holds_no_other_tenant_up(start):
+    slow = f'return Response.json(await failing(() => DB.prepare("{ENDLESS}").first()));'
+    quick = """
+        await DB.exec("create table if not exists t (v)");
+        await DB.prepare("insert into t values (1)").run();
+        await KV.put("k", "v");
+        return Response.json([await DB.prepare("select count(*) as n from t").first("n"), await KV.get("k")]);
+    """
+    skepd = start({"slow": storing(slow, limits={**NO_RATE, "sql_ms": 5000}), "quick": storing(quick)}, **CONFIG)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        running = threads.submit(ask, skepd, "slow")
+        wait_for(lambda: skepd.tenant("slow")["in_flight"] == 1, "the slow statement")
+        assert ask(skepd, "quick") == [1, "v"]
+        assert not running.done()
+        assert running.result().startswith("Error: D1_ERROR: ")
 
 
 def test_a_result_of_10_gb_is_refused(start):
