@@ -80,7 +80,7 @@ CASES = {
             98,
             [
                 ["many:0", {"value": "0", "metadata": 0, "cacheStatus": None}],
-                ["many:1", {"value": None, "metadata": None, "cacheStatus": None}],
+                ["many:1", None],
             ],
         ],
     ),

@@ -88,9 +88,9 @@ CASES = {
         await DB.exec("create table b (v)");
         const insert = DB.prepare("insert into b values (?)");
         const results = await DB.batch([insert.bind(1), insert.bind(2), DB.prepare("select sum(v) as s from b")]);
-        return [results.map((r) => [r.success, r.results, r.meta.changes]), await DB.batch([])];
+        return [results.map((r) => [r.success, r.results, r.meta.changes]), await failing(() => DB.batch([]))];
         """,
-        [[[True, [], 1], [True, [], 1], [True, [{"s": 3}], 0]], []],
+        [[[True, [], 1], [True, [], 1], [True, [{"s": 3}], 0]], "Error: D1_ERROR: No SQL statements detected."],
     ),
     "rollback": (
         """

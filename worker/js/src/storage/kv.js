@@ -38,13 +38,15 @@ function toName(value, what) {
     return utf8Encode(name);
 }
 
-function toKey(value, method) {
+// isOne: false: the key is one of several, for which Cloudflare has other texts
+function toKey(value, method, isOne = true) {
     const name = toText(value);
     if (name === "") {
-        throw new TypeError("Key name cannot be empty.");
+        throw isOne ? new TypeError("Key name cannot be empty.") : failed(method, 400, "Key names must not be empty");
     }
     if (name === "." || name === "..") {
-        throw new TypeError(`"${name}" is not allowed as a key name.`);
+        throw isOne ? new TypeError(`"${name}" is not allowed as a key name.`) :
+            failed(method, 400, `Illegal key name "${name}". Please use a different name.`);
     }
     const bytes = toName(name, "Key name");
     const length = TypedArrayPrototypeGetByteLength(bytes);
@@ -99,6 +101,9 @@ function toKeys(array) {
     const { length } = array;
     if (length > MANY_MAX) {
         throw failed("GET_BULK", 400, `You can request a maximum of ${MANY_MAX} keys`);
+    }
+    if (length === 0) {
+        throw failed("GET_BULK", 400, "You must request a minimum of 1 key");
     }
     const keys = newList();
     for (let i = 0; i < length; i++) {
@@ -228,12 +233,14 @@ function toMap(answer, keys, type, hasMetadata) {
     const map = new Map();
     for (let i = 0; i < keys.length; i++) {
         const bytes = values.bytes();
-        const value = bytes === null ? null : toManyValue(bytes, type);
-        const metadata = bytes === null ? null : values.text(true);
+        let found = null;
         if (bytes !== null) {
+            const value = toManyValue(bytes, type);
+            const metadata = values.text(true);
             values.integer(true); // the expiration
+            found = hasMetadata ? { value, metadata: toParsed(metadata), cacheStatus: null } : value;
         }
-        MapPrototypeSet(map, keys[i], hasMetadata ? { value, metadata: toParsed(metadata), cacheStatus: null } : value);
+        MapPrototypeSet(map, keys[i], found);
     }
     return map;
 }
@@ -279,9 +286,9 @@ function prepareMany(array, options, hasMetadata) {
     const type = toManyType(options);
     const packer = newPacker("GET_BULK");
     for (let i = 0; i < keys.length; i++) {
-        packer.add(TEXT, toKey(keys[i], "GET_BULK"));
+        packer.add(TEXT, toKey(keys[i], "GET_BULK", false));
     }
-    return prepared("GET_BULK", "get-many", keys.length === 0 ? undefined : packer.finish(), (answer) => toMap(answer, keys, type, hasMetadata));
+    return prepared("GET_BULK", "get-many", packer.finish(), (answer) => toMap(answer, keys, type, hasMetadata));
 }
 
 const prepareGet = (key, options, hasMetadata) =>
@@ -335,10 +342,6 @@ function prepareList(given) {
 const operated = (bindingOf, prepare) => waitFor((take, fail) => {
     const binding = bindingOf();
     const { bytes, convert, isStreamed, method, name, stream } = prepare();
-    if (bytes === undefined) {
-        take(() => new Map()); // no key was asked for
-        return;
-    }
     operate({
         __proto__: null, title: `KV ${method}`, failedBy: (text) => new Error(`KV ${method} failed: ${text}`),
         binding, name, bytes, stream, isStreamed,

@@ -202,8 +202,7 @@ const asked = (binding, name, packer, code) => ({
 const run = (prepare, convert) => waitFor((take, fail) => {
     const { binding, statements } = prepare();
     if (statements.length === 0) {
-        take(() => []);
-        return;
+        throw failed("No SQL statements detected.");
     }
     const packer = newPacker();
     for (let i = 0; i < statements.length; i++) {
