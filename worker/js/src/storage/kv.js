@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // env.NAME of a binding to a namespace of key-value pairs: the methods, checks and texts of Cloudflare's KvNamespace.
-import { dropBytes, nativeCopyBytes, utf8Decode, utf8Encode } from "../native.js";
+import { dropBytes, head, nativeCopyBytes, utf8Decode, utf8Encode } from "../native.js";
 import {
     ArrayIsArray, ArrayPrototypeSlice, DateNow, Error, JSONParse, JSONStringify, Map, MapPrototypeSet, MathCeil, MathFloor, MathTrunc, NumberIsFinite,
     StringPrototypeToWellFormed, Symbol, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength, bytesOf, isObject, newList,
@@ -21,6 +21,8 @@ const LIST_MAX = 1000;
 const TTL_MIN = 60; // seconds
 const CACHE_TTL_MIN = 30;
 const VALUES_MAX = 2 ** 20;
+
+const SHOWN_MAX = 100; // units of a text in a message
 
 const NOT_FOUND = 404;
 
@@ -91,7 +93,7 @@ function toOneType(options) {
 function toManyType(options) {
     const type = toType(options, "GET_BULK");
     if (type !== "text" && type !== "json") {
-        throw failed("GET_BULK", 400, `"${type}" is not a valid type. Use "json" or "text"`);
+        throw failed("GET_BULK", 400, `"${head(type, SHOWN_MAX)}" is not a valid type. Use "json" or "text"`);
     }
     return type;
 }
