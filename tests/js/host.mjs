@@ -516,11 +516,11 @@ export class Host {
     }
 
     // Answers a call; the oldest one that is open, if none is named.
-    answer({ call = this.calls.find((one) => !one.over && !one.answered), status = 200, headers = [], body, end = true } = {}) {
+    answer({ call = this.calls.find((one) => !one.over && !one.answered), status = 200, reason = "", headers = [], body, end = true } = {}) {
         call.answered = true;
         call.over = end;
         this.#enter(call.request, "onCallHead", call.request, call.id, status, packHead(headers),
-            body === undefined ? undefined : this.bytes(body), end);
+            body === undefined ? undefined : this.bytes(body), end, reason);
     }
 
     onCallBody(call, data, end) {
