@@ -115,13 +115,13 @@ void files_make_room(struct data *data);
 
 struct job {
     struct work work;
-    struct file *file; /* borrowed */
+    struct file *file; /* borrowed; NULL: the job removes the tenant's folder */
     bool is_close;     /* else: runs the operations */
     struct operation *operations[DATA_BATCH_MAX];
     size_t n;
     uint64_t started_ns, deadline_ns;
     bool is_overdue;
-    int error; /* 0, or why the file could not be opened */
+    int error; /* 0, or why the file could not be opened, or the folder not removed */
     char notice[512];
 };
 
@@ -140,7 +140,8 @@ struct lane {
     struct tenant *tenant; /* borrowed */
     Skep__Data__Kind kind;
     struct operation_list waiting;
-    bool is_ready; /* is in data->ready */
+    bool is_ready;      /* is in data->ready */
+    bool wants_removal; /* the tenant's folder is to be removed, once all of its files are closed */
     bool is_running;
     struct job job; /* if it is running: a thread's, but for what the loop thread has set */
 };
@@ -172,6 +173,7 @@ struct tenant {
     size_t n_bytes;
     uint64_t tat_ns; /* the time at which its rate would be used up to now: rate_take */
     SLIST_HEAD(, closer) closers; /* not empty: it is being closed */
+    bool has_failed;              /* its folder could not be removed */
     bool is_closed;               /* another Open of that name is another tenant's */
 };
 
@@ -180,8 +182,13 @@ struct tenant *tenant_get(struct data *data, const char *name);
 bool tenant_is_closing(const struct tenant *tenant);
 /* Takes one operation from a rate; false: there were too many in the last second. */
 bool tenant_take_rate(struct tenant *tenant, uint32_t rate, uint64_t now_ns);
-/* Begins to close a tenant, which answers Closed when it is done. 0 or -ENOMEM. */
-int tenant_close(struct data *data, struct helper_client *client, uint64_t id, const char *name);
+/* Begins to close a tenant, and to remove its folder, and answers Closed when that is done. 0 or -ENOMEM. */
+int tenant_close(struct data *data, struct helper_client *client, uint64_t id, const char *name,
+                 bool is_removed);
+/* Returns whether the tenant has an open file, or a thread works for it. */
+bool tenant_is_busy(const struct tenant *tenant);
+/* Notes the end of the removal of the tenant's folder. */
+void tenant_on_removed(struct tenant *tenant, int error);
 /* Answers Closed if all is closed. */
 void tenant_settle(struct tenant *tenant);
 /* Frees tenants that have nothing but a name. */
@@ -275,7 +282,7 @@ void frame_body(struct data *data, struct helper_client *client, uint64_t id, co
                 size_t size);
 void frame_credit(struct data *data, struct helper_client *client, uint64_t id, uint32_t bytes);
 void frame_done(struct data *data, struct helper_client *client, const Skep__Data__Done *done);
-void frame_closed(struct data *data, struct helper_client *client, uint64_t id);
+void frame_closed(struct data *data, struct helper_client *client, uint64_t id, bool has_failed);
 /* text: any bytes; what cannot be printed goes as "?". */
 void frame_notice(struct data *data, const char *tenant, const char *text);
 void frame_stuck(struct data *data, const char *tenant, uint32_t ms);

@@ -3,6 +3,7 @@
  * The work of a thread on one file of a tenant: opens the file, runs operations, closes the file. All waits for the disk are here. The file and
  * the operations of a job are the thread's until the loop takes the job back.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,13 +30,20 @@ static void set_engines(struct file *file, struct kv *kv, struct sql *sql)
     (void) pthread_mutex_unlock(&file->lock);
 }
 
+/* Makes durable which folders there are. 0 or -errno. */
+static int sync_top(void)
+{
+    _cleanup_fd_ int top = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return top < 0 || fsync(top) < 0 ? -errno : 0;
+}
+
 /* Makes the tenant's folder, durably. 0 or -errno. */
 static int make_folder(const char *tenant)
 {
     if (mkdirat(AT_FDCWD, tenant, 0700) < 0)
         return errno == EEXIST ? 0 : -errno;
-    _cleanup_fd_ int top = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return top < 0 || fsync(top) < 0 ? -errno : 0;
+    return sync_top();
 }
 
 static int open_file(struct job *job)
@@ -81,10 +89,34 @@ static void run_operations(struct job *job)
         job_close_file(file);
 }
 
+/* Removes all files of a folder, then the folder. 0 or -errno; a folder that is not there is removed. */
+static int remove_folder(const char *name)
+{
+    DIR *folder = opendir(name);
+    const struct dirent *entry;
+    int r = 0;
+
+    if (!folder)
+        return errno == ENOENT ? 0 : -errno;
+    while (r == 0 && (entry = readdir(folder)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(dirfd(folder), entry->d_name, 0) < 0)
+            r = -errno;
+    (void) closedir(folder);
+    if (r == 0 && unlinkat(AT_FDCWD, name, AT_REMOVEDIR) < 0)
+        r = -errno;
+    return r < 0 ? r : sync_top();
+}
+
 void job_run(struct work *work)
 {
     struct job *job = job_of(work);
 
+    if (!job->file) {
+        const struct lane *lane = (const struct lane *) ((char *) job - offsetof(struct lane, job));
+        job->error = remove_folder(lane->tenant->name);
+        return;
+    }
     if (job->is_close) {
         job_close_file(job->file);
         return;
@@ -98,6 +130,8 @@ void job_interrupt(struct job *job)
 {
     struct file *file = job->file;
 
+    if (!file)
+        return;
     (void) pthread_mutex_lock(&file->lock);
     if (file->sql)
         sql_interrupt(file->sql);

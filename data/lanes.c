@@ -31,9 +31,15 @@ static struct file *find_to_close(const struct lane *lane)
     return NULL;
 }
 
+/* Returns whether the tenant's folder may be removed now. */
+static bool may_remove(const struct lane *lane)
+{
+    return lane->wants_removal && tenant_is_closing(lane->tenant) && !tenant_is_busy(lane->tenant);
+}
+
 void lane_check(struct lane *lane)
 {
-    bool is_due = !TAILQ_EMPTY(&lane->waiting) || find_to_close(lane);
+    bool is_due = !TAILQ_EMPTY(&lane->waiting) || find_to_close(lane) || may_remove(lane);
 
     if (lane->is_running || lane->is_ready == is_due)
         return;
@@ -147,6 +153,7 @@ static void start_operations(struct data *data, struct lane *lane, uint64_t now_
     give(data, lane);
 }
 
+/* file: NULL: the tenant's folder is removed. */
 static void start_close(struct data *data, struct lane *lane, struct file *file, uint64_t now_ns)
 {
     lane->job = (struct job){
@@ -167,7 +174,7 @@ static bool start_ready(struct data *data, uint64_t now_ns)
     for (; lane && data->n_running < DATA_THREADS; lane = next) {
         next = TAILQ_NEXT(lane, entry);
         struct file *file = find_to_close(lane);
-        if (file)
+        if (file || may_remove(lane))
             start_close(data, lane, file, now_ns);
         else
             start_operations(data, lane, now_ns);
@@ -217,7 +224,10 @@ static void take_back(struct data *data, struct lane *lane)
     lane->is_running = false;
     data->n_running--;
     data->n_sql_running -= is_sql(lane);
-    put_file_back(data, job->file);
+    if (job->file)
+        put_file_back(data, job->file);
+    else
+        tenant_on_removed(lane->tenant, job->error);
     if (job->notice[0] != '\0')
         frame_notice(data, lane->tenant->name, job->notice);
     run_again(lane);

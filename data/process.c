@@ -76,12 +76,13 @@ void frame_done(struct data *data, struct helper_client *client, const Skep__Dat
     send_frame(data, client, &frame);
 }
 
-void frame_closed(struct data *data, struct helper_client *client, uint64_t id)
+void frame_closed(struct data *data, struct helper_client *client, uint64_t id, bool has_failed)
 {
     Skep__Data__Closed closed = SKEP__DATA__CLOSED__INIT;
     Skep__Data__FromData frame = SKEP__DATA__FROM_DATA__INIT;
 
     closed.id = id;
+    closed.failed = has_failed;
     frame.message_case = SKEP__DATA__FROM_DATA__MESSAGE_CLOSED;
     frame.closed = &closed;
     send_frame(data, client, &frame);
@@ -183,7 +184,9 @@ static int on_close(void *client, const ProtobufCMessage *message)
         return -EPROTO;
     if (close->tenant.len > 0)
         memcpy(name, close->tenant.data, close->tenant.len);
-    return name_is_valid(name) ? tenant_close(data_of(client), client, close->id, name) : -EPROTO;
+    return name_is_valid(name)
+               ? tenant_close(data_of(client), client, close->id, name, close->remove)
+               : -EPROTO;
 }
 
 static int on_ping(void *client, const ProtobufCMessage *message)

@@ -157,7 +157,7 @@ static void tenant_free(struct tenant *tenant)
     free(tenant);
 }
 
-static bool has_file_or_job(const struct tenant *tenant)
+bool tenant_is_busy(const struct tenant *tenant)
 {
     bool has = false;
 
@@ -177,14 +177,31 @@ void tenant_settle(struct tenant *tenant)
 {
     struct closer *closer;
 
-    if (!tenant_is_closing(tenant) || has_file_or_job(tenant))
+    if (!tenant_is_closing(tenant) || tenant_is_busy(tenant))
         return;
+    if (tenant->lanes[0].wants_removal) {
+        lane_check(&tenant->lanes[0]);
+        return;
+    }
     tenant->is_closed = true;
     while ((closer = SLIST_FIRST(&tenant->closers))) {
         SLIST_REMOVE_HEAD(&tenant->closers, entry);
-        frame_closed(tenant->data, closer->client, closer->id);
+        frame_closed(tenant->data, closer->client, closer->id, tenant->has_failed);
         free(closer);
     }
+}
+
+void tenant_on_removed(struct tenant *tenant, int error)
+{
+    char text[512];
+
+    tenant->lanes[0].wants_removal = false;
+    tenant->has_failed = error < 0;
+    if (error == 0)
+        return;
+    (void) snprintf(text, sizeof text, "the folder of what it has stored cannot be removed: %s",
+                    strerrordesc_np(-error));
+    frame_notice(tenant->data, tenant->name, text);
 }
 
 static void close_files(struct tenant *tenant)
@@ -197,20 +214,24 @@ static void close_files(struct tenant *tenant)
             file_close_soon(data, file);
 }
 
-int tenant_close(struct data *data, struct helper_client *client, uint64_t id, const char *name)
+int tenant_close(struct data *data, struct helper_client *client, uint64_t id, const char *name,
+                 bool is_removed)
 {
-    struct tenant *tenant = find(data, name);
+    struct tenant *tenant = is_removed ? tenant_get(data, name) : find(data, name);
     struct closer *closer;
 
-    if (!tenant) {
-        frame_closed(data, client, id);
+    if (!tenant && !is_removed) {
+        frame_closed(data, client, id, false);
         return 0;
     }
+    if (!tenant)
+        return -ENOMEM;
     closer = calloc(1, sizeof *closer);
     if (!closer)
         return -ENOMEM;
     *closer = (struct closer){ .client = client, .id = id };
     SLIST_INSERT_HEAD(&tenant->closers, closer, entry);
+    tenant->lanes[0].wants_removal |= is_removed;
     operations_on_close(data, tenant);
     close_files(tenant);
     watch_look(data);
@@ -235,7 +256,7 @@ void tenants_sweep(struct data *data, uint64_t now_ns)
     for (size_t i = 0; i < DATA_BUCKETS; i++)
         for (struct tenant *tenant = LIST_FIRST(&data->tenants[i]), *next; tenant; tenant = next) {
             next = LIST_NEXT(tenant, bucket);
-            if (tenant->n_operations == 0 && !has_file_or_job(tenant) &&
+            if (tenant->n_operations == 0 && !tenant_is_busy(tenant) &&
                 !tenant_is_closing(tenant) && (tenant->is_closed || tenant->tat_ns <= now_ns))
                 tenant_free(tenant);
         }

@@ -59,6 +59,8 @@ static const struct policy_syscall data_syscalls[] = {
       .reason = "rename of aarch64" },
     { ALLOW(mkdirat),
       .reason = "the folder of a tenant that stores something for the first time" },
+    { ALLOW(getdents64),
+      .reason = "the files in the folder of a tenant that is removed" },
     { ALLOW(clock_nanosleep),
       .reason = "SQLite waits for a database that another data process has" },
     { ALLOW(getcwd),

@@ -305,7 +305,7 @@ static int take_closed(void *owner, const ProtobufCMessage *message)
         return streams_refuse(&process->streams,
                               "it closed what it was not asked to, and is ended");
     if (closing)
-        end_closing(process, closing, 0);
+        end_closing(process, closing, closed->failed ? -EIO : 0);
     return 0;
 }
 

@@ -93,7 +93,8 @@ void data_give_credit(struct data_call *call, uint32_t bytes);
 /* Gives the operation up, which is gone; nothing is called for it any more. A write may be done all the same. */
 void data_cancel(struct data_call *call);
 
-/* Reports the result of data_close_tenant: 0; -EPIPE: the process has ended or does not start; -ETIMEDOUT. */
+/* Reports the result of data_close_tenant: 0; -EIO: not all was removed, as a line in the log says; -EPIPE: the process has
+ * ended or does not start; -ETIMEDOUT. */
 typedef void (*data_closed_fn)(void *owner, int error);
 /* Has all files of the tenant closed, and its folder removed if is_removed, by the cordon's process, which is started if need be. The
  * answer comes later by on_closed, once, within DATA_CLOSE_MS; operations of the tenant end before. 0 or -ENOMEM. */
