@@ -10,8 +10,8 @@
 #include "common/cleanup.h"
 #include "data/sql_internal.h"
 
-#define SET_MAX_BYTES 1024
-#define PATCH_MAX_BYTES (64 << 10)
+#define SET_PRODUCT_MAX (INT64_C(1) << 24)
+#define PATCH_PRODUCT_MAX (INT64_C(1) << 28)
 #define ARGUMENTS_MAX 100
 #define SUBTYPE_JSON 'J'
 
@@ -58,19 +58,21 @@ static bool check_format(int n, sqlite3_value **arguments)
     return true;
 }
 
+static bool is_product_within(sqlite3_value **arguments, int64_t most)
+{
+    return (int64_t) sqlite3_value_bytes(arguments[0]) * sqlite3_value_bytes(arguments[1]) <= most;
+}
+
 /* Each character of the text is compared with each of the set. */
 static bool check_set(int n, sqlite3_value **arguments)
 {
-    return n < 2 || sqlite3_value_bytes(arguments[1]) <= SET_MAX_BYTES;
+    return n < 2 || is_product_within(arguments, SET_PRODUCT_MAX);
 }
 
 /* Each key of the patch is looked for among all of the target. */
 static bool check_patch(int n, sqlite3_value **arguments)
 {
-    for (int i = 0; i < n; i++)
-        if (sqlite3_value_bytes(arguments[i]) > PATCH_MAX_BYTES)
-            return false;
-    return true;
+    return n < 2 || is_product_within(arguments, PATCH_PRODUCT_MAX);
 }
 
 static const struct function {

@@ -63,6 +63,10 @@ bool sql_is_over(const struct data_operation *operation);
 /* Puts functions in place of SQLite's own whose time is the product of the sizes of their arguments. SQLite's code. */
 int sql_add_functions(sqlite3 *db);
 
+/* ---- sql_highlight.c: the same for FTS5's highlight */
+
+int sql_add_highlight(sqlite3 *db);
+
 /* ---- sql_delegated.c */
 
 /* The same for others, which run on a connection in memory, closed after db. SQLite's code. */

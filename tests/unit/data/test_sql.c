@@ -571,6 +571,11 @@ static void test_fts5_and_json_work(void **state)
                "SELECT rowid, highlight(f, 0, '<', '>') FROM f WHERE f MATCH 'quick' ORDER BY rank",
                "[[1,\"the <quick> fox\"]]");
     check_rows(sql, "SELECT count(*) FROM d WHERE a LIKE '%slow%'", "[[1]]");
+    check_rows(sql,
+               "SELECT highlight(f, 0, '[', ']') FROM f WHERE f MATCH '\"quick fox\" OR \"the "
+               "quick\" OR slow'",
+               "[[\"[the quick fox]\"],[\"a [slow] one\"]]");
+    check_rows(sql, "SELECT highlight(f, 7, '[', ']') FROM f WHERE f MATCH 'quick'", "[[\"\"]]");
     run_quietly(sql, "DROP TABLE f");
     (void) sql_close(sql);
 }
