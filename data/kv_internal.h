@@ -66,10 +66,13 @@ struct kv_keys {
     } keys[KV_SWEEP_MAX];
 };
 
-/* ---- kv_entries.c */
+/* ---- kv_tables.c */
 
 /* Creates or checks the tables. */
 int kv_setup(sqlite3 *db, void *owner);
+
+/* ---- kv_entries.c */
+
 extern const char *const kv_statements[KV_STATEMENTS];
 /* Reads the sums of the file into kv. */
 int kv_read_total(struct kv *kv);

@@ -11,8 +11,8 @@
 #include "common/io.h"
 #include "data/sql_internal.h"
 
-/* SQLite counts each step, but calls the handler at jumps only: a row of many functions over texts of 2 MiB is not interrupted. Its time is
- * bounded by the length of a statement, and by the end of the process that a statement brings about which is far over its time. */
+/* SQLite counts each step, but calls the handler at jumps only: a row of many functions over texts of 2 MiB is not interrupted. A statement's
+ * length bounds the time of its rows; the process ends itself with a statement that is far over its time. */
 #define PROGRESS_STEPS 100
 #define PAGES_MOST 1073741823
 #define CHECKED_MAX_BYTES (INT64_C(64) << 20)
@@ -95,158 +95,6 @@ static bool may_pragma(struct sql *sql, const char *name, const char *argument)
     return false;
 }
 
-/* ---- functions */
-
-/* Functions of SQLite that tell nothing of the host and have no effect outside of a statement; in the order of strcmp. FTS5's snippet()
- * is missing: its time is the square of the number of matches, 17 s for a text of 20 KB. */
-static const char *const functions[] = {
-    "->",
-    "->>",
-    "abs",
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "avg",
-    "bm25",
-    "ceil",
-    "ceiling",
-    "changes",
-    "char",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "cos",
-    "cosh",
-    "count",
-    "cume_dist",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "date",
-    "datetime",
-    "degrees",
-    "dense_rank",
-    "exp",
-    "first_value",
-    "floor",
-    "format",
-    "fts5",
-    "glob",
-    "group_concat",
-    "hex",
-    "highlight",
-    "ifnull",
-    "iif",
-    "instr",
-    "json",
-    "json_array",
-    "json_array_length",
-    "json_each",
-    "json_error_position",
-    "json_extract",
-    "json_group_array",
-    "json_group_object",
-    "json_insert",
-    "json_object",
-    "json_patch",
-    "json_quote",
-    "json_remove",
-    "json_replace",
-    "json_set",
-    "json_tree",
-    "json_type",
-    "json_valid",
-    "julianday",
-    "lag",
-    "last_insert_rowid",
-    "last_value",
-    "lead",
-    "length",
-    "like",
-    "likelihood",
-    "likely",
-    "ln",
-    "log",
-    "log10",
-    "log2",
-    "lower",
-    "ltrim",
-    "match",
-    "max",
-    "min",
-    "mod",
-    "nth_value",
-    "ntile",
-    "nullif",
-    "octet_length",
-    "percent_rank",
-    "pi",
-    "pow",
-    "power",
-    "printf",
-    "quote",
-    "radians",
-    "random",
-    "randomblob",
-    "rank",
-    "replace",
-    "round",
-    "row_number",
-    "rtrim",
-    "sign",
-    "sin",
-    "sinh",
-    "soundex",
-    "sqlite_drop_column",
-    "sqlite_rename_column",
-    "sqlite_rename_quotefix",
-    "sqlite_rename_table",
-    "sqlite_rename_test",
-    "sqrt",
-    "strftime",
-    "string_agg",
-    "substr",
-    "substring",
-    "subtype",
-    "sum",
-    "tan",
-    "tanh",
-    "time",
-    "timediff",
-    "total",
-    "total_changes",
-    "trim",
-    "trunc",
-    "typeof",
-    "unhex",
-    "unicode",
-    "unixepoch",
-    "unlikely",
-    "upper",
-    "zeroblob",
-};
-
-static bool may_call(const char *name)
-{
-    size_t low = 0, high = ARRAY_LEN(functions);
-
-    while (low < high) {
-        const size_t middle = (low + high) / 2;
-        const int order = strcasecmp(name, functions[middle]);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return false;
-}
-
 /* ---- the authorizer */
 
 static bool is_reserved(const char *name)
@@ -310,7 +158,7 @@ static bool may_act(struct sql *sql, enum rule rule, const char *first, const ch
     case RULE_PRAGMA:
         return first && may_pragma(sql, first, second);
     case RULE_CALL:
-        return second && may_call(second);
+        return second && sql_may_call(second);
     case RULE_MODULE:
         sql->is_schema = true;
         return !is_reserved(first) && is_module(second);

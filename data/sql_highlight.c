@@ -13,7 +13,7 @@ struct highlight {
     const Fts5ExtensionApi *api;
     Fts5Context *context;
     int column;
-    int matches, next; /* of all columns; the one that comes after the range */
+    int matches, next; /* count of all columns; the one that comes after the range */
     int first, last;   /* tokens of the range of matches that overlap; first -1: there is none */
     int token;         /* the next token's number */
     const char *text, *marks[2];

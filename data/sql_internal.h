@@ -58,6 +58,11 @@ int sql_check_names(struct sql *sql);
 /* Returns whether the operation's time is over, or nobody wants its answer. */
 bool sql_is_over(const struct data_operation *operation);
 
+/* ---- sql_calls.c */
+
+/* Returns whether statements may call a function of that name. */
+bool sql_may_call(const char *name);
+
 /* ---- sql_functions.c */
 
 /* Puts functions in place of SQLite's own whose time is the product of the sizes of their arguments. SQLite's code. */
