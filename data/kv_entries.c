@@ -12,6 +12,7 @@
 
 #define INLINE_MAX_BYTES 512
 #define STREAMED_MIN_BYTES (64 << 10)
+#define FILLED_MIN_BYTES (1 << 20)
 #define MIB (INT64_C(1) << 20)
 #define SWEEPS_FOR_ROOM 64
 
@@ -198,16 +199,31 @@ int kv_read_value(struct kv *kv, const struct kv_entry *entry, uint8_t *to)
 
 /* ---- writing */
 
+/* Writes a value over the zeros that its row has. */
+static int fill_content(struct kv *kv, int64_t content, struct kv_bytes value)
+{
+    sqlite3_blob *blob = NULL;
+    int code = sqlite3_blob_open(kv->db, "main", "content", "value", content, 1, &blob);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_blob_write(blob, value.data, (int) value.size, 0);
+    const int closed = sqlite3_blob_close(blob);
+    return code == SQLITE_OK ? closed : code;
+}
+
+/* An insert copies the whole value into the heap, which all connections share; so a large one goes into its pages piece by piece. */
 static int put_content(struct kv *kv, struct kv_bytes value, int64_t *ret_content)
 {
     sqlite3_stmt *statement = kv->statements[KV_CONTENT_PUT];
-    int code = bind_bytes(statement, 1, value);
+    const bool is_filled = value.size >= FILLED_MIN_BYTES;
+    int code = is_filled ? sqlite3_bind_zeroblob64(statement, 1, value.size)
+                         : bind_bytes(statement, 1, value);
 
     if (code == SQLITE_OK)
         code = database_run(statement);
     (void) sqlite3_clear_bindings(statement);
     *ret_content = sqlite3_last_insert_rowid(kv->db);
-    return code;
+    return code == SQLITE_OK && is_filled ? fill_content(kv, *ret_content, value) : code;
 }
 
 static int remove_content(struct kv *kv, int64_t content)
