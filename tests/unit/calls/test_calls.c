@@ -15,7 +15,7 @@
 #include "proto/frame.h"
 #include "supervisor/calls/calls.h"
 
-#define OPEN_MAX 64
+#define OPEN_MAX (CALL_QUEUED_MAX + 64)
 
 /* A request, its worker, and the calls of its bindings. */
 struct attempt {
@@ -34,10 +34,12 @@ struct attempt {
     bool body_ended, takes_service;
 };
 
-static char name_a[] = "A", name_b[] = "B";
+static char name_a[] = "A", name_b[] = "B", name_c[] = "C";
 static struct binding bindings[] = { { .kind = BINDING_SERVICE, .name = name_a },
-                                     { .kind = BINDING_SERVICE, .name = name_b } };
-static const struct manifest manifest = { .bindings = bindings, .n_bindings = 2 };
+                                     { .kind = BINDING_SERVICE, .name = name_b },
+                                     { .kind = BINDING_KV, .name = name_c } };
+static const struct manifest manifest = { .bindings = bindings, .n_bindings = 3 };
+#define QUEUED 2 /* the binding whose kind queues */
 static struct limits limits;
 
 static struct attempt *attempt_of(struct caller *caller)
@@ -164,8 +166,13 @@ static void on_cancel(struct call *call)
 static const struct call_kind kind = {
     .open = open_call, .on_body = on_body, .on_credit = on_credit, .cancel = on_cancel
 };
+static const struct call_kind queued_kind = { .open = open_call,
+                                              .on_body = on_body,
+                                              .on_credit = on_credit,
+                                              .cancel = on_cancel,
+                                              .is_queued = true };
 static const struct call_kind *const kinds[BINDING_KINDS] = {
-    [BINDING_SERVICE] = &kind, [BINDING_FETCH] = &kind
+    [BINDING_SERVICE] = &kind, [BINDING_FETCH] = &kind, [BINDING_KV] = &queued_kind
 };
 
 /* ---- steps */
@@ -499,6 +506,30 @@ static void test_calls_at_a_time_are_bounded(void **state)
     end(attempt);
 }
 
+static void test_calls_that_queue_take_no_place_and_have_a_bound_of_their_own(void **state)
+{
+    struct attempt *attempt = begin();
+    uint32_t id = 0;
+
+    (void) state;
+    limits.calls = 1;
+    limits.subrequests = 2;
+    while (id < CALL_QUEUED_MAX)
+        assert_int_equal(say_call(attempt, ++id, QUEUED, 0, true), 0);
+    assert_int_equal(attempt->n_open, CALL_QUEUED_MAX);
+    assert_int_equal(attempt->n_limits, 0);
+    assert_int_equal(say_call(attempt, ++id, QUEUED, 0, true), 0);
+    assert_int_equal(attempt->n_limits, 1); /* one too many */
+    assert_int_equal(say_call(attempt, ++id, 0, 0, true), 0);
+    assert_int_equal(attempt->n_open, CALL_QUEUED_MAX + 1); /* another kind has its places still */
+    assert_int_equal(say_call(attempt, ++id, 0, 0, true), 0);
+    assert_int_equal(attempt->met[LIMIT_INDEX(calls)], 1);
+    assert_int_equal(caller_on_cancel(&attempt->caller, 1), 0);
+    assert_int_equal(say_call(attempt, ++id, QUEUED, 0, true), 0);
+    assert_int_equal(attempt->n_limits, 2);
+    end(attempt);
+}
+
 static void test_observed_limit_lets_calls_go_on(void **state)
 {
     struct attempt *attempt = begin();
@@ -710,6 +741,8 @@ int main(void)
         cmocka_unit_test_setup(test_cancelled_request_gets_no_new_calls, setup),
         cmocka_unit_test_setup(test_worker_cancels_a_call, setup),
         cmocka_unit_test_setup(test_calls_at_a_time_are_bounded, setup),
+        cmocka_unit_test_setup(test_calls_that_queue_take_no_place_and_have_a_bound_of_their_own,
+                               setup),
         cmocka_unit_test_setup(test_observed_limit_lets_calls_go_on, setup),
         cmocka_unit_test_setup(test_bytes_are_bounded_both_ways, setup),
         cmocka_unit_test_setup(test_budget_is_that_of_the_first_request, setup),
