@@ -250,7 +250,7 @@ static void test_number_binding_and_size_of_a_call_are_checked(void **state)
     (void) state;
     assert_int_equal(say_call(attempt, 2, 0, 0, true), -EPROTO);
     assert_int_equal(say_call(attempt, 0, 0, 0, true), -EPROTO);
-    assert_int_equal(say_call(attempt, 1, 2, 0, true), -EPROTO);
+    assert_int_equal(say_call(attempt, 1, 3, 0, true), -EPROTO);
     assert_int_equal(say_call(attempt, 1, 0, CALL_WINDOW_BYTES + 1, true), -EPROTO);
     assert_int_equal(say_call(attempt, 1, 1, CALL_WINDOW_BYTES, true), 0);
     assert_int_equal(say_call(attempt, 1, 1, 0, true), -EPROTO);
