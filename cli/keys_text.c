@@ -137,6 +137,7 @@ static const struct {
       "may fetch" },
     { "secrets", "where the key of the secrets is that skep keeps for tenants, and which ones the "
                  "operator gives" },
+    { "storage", "where what tenants store is kept (kv, sql)" },
     { "jail", "layers of the jail that may be missing" },
     { "http", "bounds of connections, requests and answers" },
     { "limits", "limits of tenants" },

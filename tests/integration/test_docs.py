@@ -160,7 +160,7 @@ def known_keys(folder, file, text):
 
 @pytest.fixture
 def service_keys(folder):
-    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits", "log", "egress", "secrets"]
+    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits", "log", "egress", "secrets", "storage"]
     lines = ["nonsense: 1", *(f"{name}: {{ nonsense: 1 }}" for name in mappings)]
     lines[2] = "admin: { nonsense: 1, read: { nonsense: 1 } }"
     lines[6] = "limits: { nonsense: 1, default: { nonsense: 1 } }"
@@ -231,7 +231,7 @@ def limits_of_docs():
     text = section((TOP / "docs" / "limits.md").read_text(), "## Limits of a tenant\n", "### Effects")
     rows = {}
     for line in text.splitlines():
-        if found := re.match(r"\| `(\w+)` \| ([\w ]+) \| ([\d ]+) to ([\d ]+) \|", line):
+        if found := re.match(r"\| `(\w+)` \| ([\w /]+) \| ([\d ]+) to ([\d ]+) \|", line):
             preset = re.sub(r"(?<=\d) (?=\d)", "", found[2]).split(" ")[0]
             rows[found[1]] = (preset, found[3].replace(" ", ""), found[4].replace(" ", ""))
     return rows
