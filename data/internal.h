@@ -43,6 +43,7 @@
 /* Room for an answer of key-value at first: an operation that needs more is run again, alone. */
 #define DATA_ANSWER_FIRST ((size_t) 128 << 10)
 #define DATA_KV_MS 30000                 /* time of a job of key-value */
+#define DATA_END_MS 30000                /* time of a job that nobody wants any more */
 #define DATA_WAIT_NS (30 * NSEC_PER_SEC) /* for more of a request, or for a thread */
 #define DATA_IDLE_NS (60 * NSEC_PER_SEC) /* after which a file that nobody uses is closed */
 #define DATA_BUCKETS 1024

@@ -262,9 +262,13 @@ static bool is_wanted(const struct job *job)
 static void check_job(struct lane *lane, uint64_t now_ns)
 {
     struct job *job = &lane->job;
+    const bool is_to_end = !is_wanted(job) || tenant_is_closing(lane->tenant);
+    const uint64_t latest_ns = now_ns + DATA_END_MS * NSEC_PER_MSEC;
 
+    if (is_to_end && !job->is_close && job->deadline_ns > latest_ns)
+        job->deadline_ns = latest_ns;
     job->is_overdue |= now_ns >= job->deadline_ns;
-    if (job->is_overdue || !is_wanted(job) || tenant_is_closing(lane->tenant))
+    if (job->is_overdue || is_to_end)
         job_interrupt(job);
     /* An engine of SQL knows its deadline, and can be interrupted. */
     for (size_t i = 0; i < job->n; i++)
