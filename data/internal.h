@@ -174,7 +174,7 @@ struct tenant {
     size_t n_bytes;
     uint64_t tat_ns; /* the time at which its rate would be used up to now: rate_take */
     SLIST_HEAD(, closer) closers; /* not empty: it is being closed */
-    bool has_failed;              /* its folder could not be removed */
+    bool has_failed;              /* the folder could not be removed */
     bool is_closed;               /* another Open of that name is another tenant's */
 };
 

@@ -139,7 +139,7 @@ def test_limits_md_has_each_limit_once_with_bounds_default_and_unit():
     table = text[text.index("## Limits of a tenant") : text.index("### Effects")]
     told = {
         name: (preset, least.replace(" ", ""), most.replace(" ", ""))
-        for name, preset, least, most in re.findall(r"^\| `(\w+)` \| ([\w ]+) \| ([\d ]+) to ([\d ]+) \|", table, re.M)
+        for name, preset, least, most in re.findall(r"^\| `(\w+)` \| ([\w /]+) \| ([\d ]+) to ([\d ]+) \|", table, re.M)
     }
     assert len(told) == len(re.findall(r"^\| `", table, re.M))
     wanted = {key.removeprefix("limits."): row for key, row in rows("skep.yaml").items() if key.startswith("limits.")}

@@ -3,13 +3,13 @@
 // env.NAME of a binding to an SQL database: the methods, results and texts of Cloudflare's D1Database.
 import { atob, head, takeText, utf8Decode } from "../native.js";
 import {
-    ArrayIsArray, ArrayPrototypeSlice, Boolean, Error, JSONParse, NumberIsFinite, NumberIsSafeInteger, ObjectDefineProperty, ObjectHasOwn, StringPrototypeCharCodeAt,
+    ArrayIsArray, ArrayPrototypeSlice, Boolean, Error, JSONParse, NumberIsFinite, ObjectDefineProperty, ObjectHasOwn, StringPrototypeCharCodeAt,
     StringPrototypeIndexOf, StringPrototypeSlice, Symbol, SymbolPrototypeToString, TypeError, Uint8Array, bytesOf, copyBytes, isObject, newList,
 } from "../primordials.js";
 import { waitFor, withoutPlace } from "../place.js";
 import { defineInterface, isBufferSource, requireArguments, toDictionary, toText } from "../webidl.js";
 import { converted, isOk, operate, textOf } from "./operation.js";
-import { BYTES, INTEGER, NULL, Packer, REAL, STATEMENT, TEXT, headSize } from "./values.js";
+import { BYTES, NULL, Packer, REAL, STATEMENT, TEXT, headSize } from "./values.js";
 
 const internal = Symbol("internal");
 
@@ -52,12 +52,8 @@ function arrayBytes(array) {
     return bytes;
 }
 
-function numberTag(value) {
-    if (NumberIsSafeInteger(value)) {
-        return INTEGER;
-    }
-    return NumberIsFinite(value) ? REAL : NULL; // JSON, in which D1 sends them, has no others
-}
+// Every number is a REAL, as in D1: `? / 2` of 1 is 0.5. A column of INTEGER makes an integer of a whole one.
+const numberTag = (value) => NumberIsFinite(value) ? REAL : NULL; // JSON, in which D1 sends them, has no others
 
 // Appends a parameter to a list: its tag and its content.
 function addParameter(list, value) {
@@ -68,7 +64,7 @@ function addParameter(list, value) {
     } else if (typeof value === "number") {
         tag = numberTag(value);
     } else if (typeof value === "boolean") {
-        tag = INTEGER;
+        tag = REAL;
         content = value ? 1 : 0;
     } else if (value === null) {
         tag = NULL;
