@@ -147,7 +147,7 @@ def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start)
     """Also a request that may not be sent twice; the requests of the tenant that holds it up wait, too."""
     port = free_port()
     skepd = start(
-        {"spins": culprit(cpu_ms=8000), "good": {"files": {"worker.js": ECHO}}},
+        {"spins": culprit(cpu_ms=3000), "good": {"files": {"worker.js": ECHO}}},
         metrics={"listen": f"127.0.0.1:{port}"},
         drain_s=1,  # skepd does not wait for the spin
     )

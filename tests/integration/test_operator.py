@@ -407,7 +407,7 @@ def test_tenant_shows_its_limits(start):
     assert shown["limits"]["cpu_ms"] == 77
     assert shown["limits"]["heap_mib"] == 64
     assert shown["limits"]["cpu_rate"] is None
-    assert len(shown["limits"]) == 20
+    assert len(shown["limits"]) == 27
     assert shown["observed"] == []
 
 

@@ -298,6 +298,7 @@ WANTED = {
     "usr/bin/skep": 0o755,
     "usr/libexec/skep/skep-worker": 0o755,
     "usr/libexec/skep/skep-store": 0o755,
+    "usr/libexec/skep/skep-data": 0o755,
     "usr/libexec/skep/skep-egress": 0o755,
     "usr/lib/systemd/system/skep-egress.service": 0o644,
     "usr/lib/systemd/system/skep-egress.socket": 0o644,

@@ -78,7 +78,7 @@ def test_keys_that_need_a_restart_stay_as_they_are_and_are_named_each_time(start
         needing = {c["key"] for c in report["changes"] if c["needs_restart"]}
         assert needing == {
             "listen", "admin_socket", "tenants", "state", "metrics.listen", "jail.minimum",
-            "log_format", "admin.group",
+            "log_format", "admin.group", "storage.folder",
         }  # fmt: skip
         assert changes(report)["listen"] == (f"[{first[0]}]", "[127.0.0.1:1]")
         assert report["tenants"] == {}
