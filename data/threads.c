@@ -51,9 +51,21 @@ static struct work *next(struct threads *threads)
     return work;
 }
 
-static void *live(void *arg)
+/* Gives work back. The loop is told if it has taken all before, and without the lock: woken earlier, it would wait for that. */
+static void give_back(struct threads *threads, struct work *work)
 {
     static const uint64_t one = 1;
+
+    (void) pthread_mutex_lock(&threads->lock);
+    const bool is_first = STAILQ_EMPTY(&threads->done);
+    STAILQ_INSERT_TAIL(&threads->done, work, entry);
+    (void) pthread_mutex_unlock(&threads->lock);
+    if (is_first)
+        (void) !write(threads->done_fd, &one, sizeof one);
+}
+
+static void *live(void *arg)
+{
     struct threads *threads = arg;
     struct work *work;
 
@@ -61,9 +73,8 @@ static void *live(void *arg)
     while ((work = next(threads))) {
         (void) pthread_mutex_unlock(&threads->lock);
         work->run(work);
+        give_back(threads, work);
         (void) pthread_mutex_lock(&threads->lock);
-        STAILQ_INSERT_TAIL(&threads->done, work, entry);
-        (void) !write(threads->done_fd, &one, sizeof one);
     }
     (void) pthread_mutex_unlock(&threads->lock);
     return NULL;
@@ -138,8 +149,9 @@ void threads_give(struct threads *threads, struct work *work)
 {
     (void) pthread_mutex_lock(&threads->lock);
     STAILQ_INSERT_TAIL(&threads->to_do, work, entry);
-    (void) pthread_cond_signal(&threads->has_work);
     (void) pthread_mutex_unlock(&threads->lock);
+    /* A thread that is woken needs the lock. */
+    (void) pthread_cond_signal(&threads->has_work);
 }
 
 struct work *threads_take(struct threads *threads)
