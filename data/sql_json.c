@@ -12,8 +12,12 @@
 #define REAL_MAX_CHARS 32
 /* Integers up to here have no exponent, and are exact as a double. */
 #define PLAIN_MAX 1e15
-/* Numbers up to here have six decimals within the integers that a double has exactly. */
-#define DECIMAL_MAX 1e9
+/* Numbers from here to PLAIN_MAX are written without an exponent. */
+#define DECIMAL_MIN 1e-5
+#define MANTISSA_BITS 53
+#define DIGITS_17_MIN UINT64_C(10000000000000000)
+
+__extension__ typedef unsigned __int128 wide;
 
 /* Returns how many bytes a byte takes within a text. */
 static size_t width(uint8_t c)
@@ -84,30 +88,61 @@ int sql_json_integer(struct data_answer *answer, int64_t integer)
     return data_answer_add(answer, at, (size_t) (digits + sizeof digits - at));
 }
 
-/* Writes a number that a few decimals say exactly: whole / 10^n is rounded as a reader of the text rounds. Returns the size, 0: it is
- * no such number. */
+/* n: at most 22: up to there a double has the power exactly. */
+static wide power_of_ten(unsigned n)
+{
+    wide power = 1;
+
+    while (n-- > 0)
+        power *= 10;
+    return power;
+}
+
+/* Returns |real| * 10^n, rounded once. real: of DECIMAL_MIN to PLAIN_MAX; the result has at most 18 digits. */
+static uint64_t scale(double real, unsigned n)
+{
+    int exponent;
+    const uint64_t mantissa = (uint64_t) ldexp(frexp(fabs(real), &exponent), MANTISSA_BITS);
+    const unsigned shift = (unsigned) (MANTISSA_BITS - exponent);
+
+    return (uint64_t) ((mantissa * power_of_ten(n) + ((wide) 1 << (shift - 1))) >> shift);
+}
+
+/* Writes the digits of whole / 10^decimals. Returns the size. */
+static size_t write_digits(char *to, uint64_t whole, unsigned decimals, bool is_negative)
+{
+    char digits[REAL_MAX_CHARS];
+    char *at = digits + sizeof digits;
+
+    for (; decimals > 1 && whole % 10 == 0; decimals--)
+        whole /= 10;
+    for (unsigned n = 0; n <= decimals || whole > 0; n++, whole /= 10) {
+        if (n == decimals)
+            *--at = '.';
+        *--at = (char) ('0' + whole % 10);
+    }
+    if (is_negative)
+        *--at = '-';
+    const size_t size = (size_t) (digits + sizeof digits - at);
+    memcpy(to, at, size);
+    return size;
+}
+
+/* Writes a number of DECIMAL_MIN to PLAIN_MAX that is not whole: with 15 digits if they say it exactly, as whole / 10^n is rounded as a
+ * reader of the text rounds, else with 17, which always do. Returns the size. */
 static size_t write_decimal(char *to, double real)
 {
-    static const double powers[] = { 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
+    const double size = fabs(real);
+    unsigned decimals = 16;
 
-    for (unsigned i = 0; fabs(real) < DECIMAL_MAX && i < sizeof powers / sizeof *powers; i++) {
-        const int64_t whole = (int64_t) (real * powers[i] + (real < 0 ? -0.5 : 0.5));
-        if ((double) whole / powers[i] != real)
-            continue;
-        uint64_t rest = whole < 0 ? -(uint64_t) whole : (uint64_t) whole;
-        char digits[INTEGER_MAX_CHARS + 2];
-        char *at = digits + sizeof digits;
-        for (unsigned n = 0; n <= i + 1 || rest > 0; n++, rest /= 10) {
-            if (n == i + 1)
-                *--at = '.';
-            *--at = (char) ('0' + rest % 10);
-        }
-        if (whole < 0)
-            *--at = '-';
-        memcpy(to, at, (size_t) (digits + sizeof digits - at));
-        return (size_t) (digits + sizeof digits - at);
-    }
-    return 0;
+    for (double limit = 10; size >= limit; limit *= 10)
+        decimals--;
+    uint64_t all = scale(real, decimals);
+    while (all < DIGITS_17_MIN)
+        all = scale(real, ++decimals);
+    const uint64_t few = (all + 50) / 100;
+    const bool is_short = (double) few / (double) power_of_ten(decimals - 2) == size;
+    return write_digits(to, is_short ? few : all, is_short ? decimals - 2 : decimals, real < 0);
 }
 
 int sql_json_real(struct data_answer *answer, double real)
@@ -121,9 +156,8 @@ int sql_json_real(struct data_answer *answer, double real)
     if (fabs(real) < PLAIN_MAX && real == trunc(real))
         return signbit(real) && real == 0.0 ? sql_json_literal(answer, "-0")
                                             : sql_json_integer(answer, (int64_t) real);
-    const size_t size = write_decimal(text, real);
-    if (size > 0)
-        return data_answer_add(answer, text, size);
+    if (fabs(real) >= DECIMAL_MIN && fabs(real) < PLAIN_MAX)
+        return data_answer_add(answer, text, write_decimal(text, real));
     (void) snprintf(text, sizeof text, "%.15g", real);
     if (strtod(text, NULL) != real)
         (void) snprintf(text, sizeof text, "%.17g", real);

@@ -121,6 +121,12 @@ static void test_numbers_are_read_as_they_were(void **state)
                                     -1e-7,
                                     3.0e22,
                                     1.0 / 3,
+                                    -1e-5,
+                                    9.9999999999999991e-6,
+                                    0.00012345678901234567,
+                                    0.99999999999999989,
+                                    9.9999999999999982,
+                                    999999999999999.9,
                                     1.7976931348623157e308 };
     struct sql *sql = rig_open_sql("numbers");
 
@@ -138,6 +144,21 @@ static void test_numbers_are_read_as_they_were(void **state)
     char text[256];
     assert_int_equal(rig_query(sql, "SELECT 9e999, -9e999, x''", text, sizeof text), 200);
     assert_non_null(strstr(text, "[[1e999,-1e999,[\"\"]]]"));
+    (void) sql_close(sql);
+}
+
+static void test_numbers_are_short_where_that_is_exact(void **state)
+{
+    struct sql *sql = rig_open_sql("short");
+    char text[256];
+
+    (void) state;
+    assert_int_equal(rig_query(sql,
+                               "SELECT 0.066938857, -12.5, 0.00001, 99999999999999.5, 0.1 + 0.2",
+                               text, sizeof text),
+                     200);
+    assert_non_null(
+        strstr(text, "[[0.066938857,-12.5,0.00001,99999999999999.5,0.30000000000000004]]"));
     (void) sql_close(sql);
 }
 
@@ -585,6 +606,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_of_all_kinds_come_back),
         cmocka_unit_test(test_numbers_are_read_as_they_were),
+        cmocka_unit_test(test_numbers_are_short_where_that_is_exact),
         cmocka_unit_test(test_figures_say_what_has_changed),
         cmocka_unit_test(test_changes_are_noted_once_they_are_durable),
         cmocka_unit_test(test_columns_are_those_of_the_new_schema),
