@@ -16,6 +16,9 @@
 
 #define STATUS_UNAVAILABLE 503
 #define STORAGE_TEXT_BYTES 512
+/* A first part up to here waits for what comes behind it: data sends the end of a short answer with it, and both go to the worker in one frame.
+ * The credit that an operation begins with is more, so that such a part never waits for credit. */
+#define FIRST_PART_MAX_BYTES (16U << 10)
 
 static struct storages *storages_of(const struct storage *storage)
 {
@@ -131,8 +134,17 @@ static void on_head(void *owner, unsigned status)
     storage->status = status;
 }
 
-/* Sends a part of the answer, with the head if it is the first. */
-static void pass_part(struct storage *storage, const uint8_t *data, size_t size, bool end)
+static int keep(struct storage *storage, const uint8_t *data, size_t size)
+{
+    if (!storage->held && !(storage->held = evbuffer_new()))
+        return -ENOMEM;
+    int r = size > 0 && evbuffer_add(storage->held, data, size) < 0 ? -ENOMEM : 0;
+    count_kept(storage);
+    return r;
+}
+
+/* Sends a part of the answer, with the head if it is the first. Returns whether the operation goes on. */
+static bool pass_part(struct storage *storage, const uint8_t *data, size_t size, bool end)
 {
     const struct call_answer head = { .status = storage->status };
     int r;
@@ -144,15 +156,37 @@ static void pass_part(struct storage *storage, const uint8_t *data, size_t size,
         r = call_respond(storage->call, &head, data, size, end);
     }
     after_part(storage, r, end);
+    return r == 0 && !end;
+}
+
+/* Sends the first part, which has waited, or nothing if that is not to be. Returns whether the operation goes on. */
+static bool pass_held(struct storage *storage, bool end)
+{
+    struct evbuffer *held = storage->held;
+    size_t size = held ? evbuffer_get_length(held) : 0;
+
+    if (size == 0 && !end)
+        return true;
+    storage->held = NULL;
+    count_kept(storage);
+    bool is_open = pass_part(storage, size > 0 ? evbuffer_pullup(held, -1) : NULL, size, end);
+    if (held)
+        evbuffer_free(held);
+    return is_open;
 }
 
 static void on_body(void *owner, const uint8_t *data, size_t size)
 {
     struct storage *storage = owner;
+    bool is_first = !storage->call->is_head_sent && !storage->held;
 
     storage->credit -= (uint32_t) size;
-    if (!refuse_for_room(storage))
-        pass_part(storage, data, size, false);
+    if (refuse_for_room(storage))
+        return;
+    if (is_first && size <= FIRST_PART_MAX_BYTES && keep(storage, data, size) == 0)
+        ledger_count_bytes(storage->parent);
+    else if (pass_held(storage, false))
+        (void) pass_part(storage, data, size, false);
 }
 
 static void on_data_credit(void *owner, uint32_t bytes)
@@ -169,7 +203,7 @@ static void on_end(void *owner, const struct data_result *result)
 
     storage->open = NULL;
     if (result->end == DATA_COMPLETE)
-        pass_part(storage, NULL, 0, true);
+        (void) pass_held(storage, true);
     else if (result->text.size > 0)
         answer(storage, STATUS_UNAVAILABLE, ERROR_OVERLOADED, result->text.data, result->text.size);
     else
@@ -247,15 +281,6 @@ void storage_give_up_waiting(struct storage *storage)
 }
 
 /* ---- the kinds */
-
-static int keep(struct storage *storage, const uint8_t *data, size_t size)
-{
-    if (!storage->held && !(storage->held = evbuffer_new()))
-        return -ENOMEM;
-    int r = size > 0 && evbuffer_add(storage->held, data, size) < 0 ? -ENOMEM : 0;
-    count_kept(storage);
-    return r;
-}
 
 /* Copies the name of the operation. Returns whether it is one. */
 static bool take_operation(struct storage *storage, struct call_text method)

@@ -22,11 +22,12 @@ struct storage {
     struct storage_share *share; /* borrowed */
     struct call *call;           /* borrowed */
     struct request *parent;      /* borrowed; the request that calls */
-    struct evbuffer *held;       /* owned; body that came before it was open; NULL: none */
-    size_t kept_bytes;           /* bytes of it, in the request's fetch_bytes */
-    struct data_call *open;      /* NULL: waits for its turn */
-    uint32_t credit;             /* bytes of the answer's body that data may still send */
-    unsigned status;             /* status of the answer; 0: no head yet */
+    /* owned; body that came before it was open, then the first part of the answer; NULL: none */
+    struct evbuffer *held;
+    size_t kept_bytes;      /* bytes of it, in the request's fetch_bytes */
+    struct data_call *open; /* NULL: waits for its turn */
+    uint32_t credit;        /* bytes of the answer's body that data may still send */
+    unsigned status;        /* status of the answer; 0: no head yet */
     char operation[DATA_OPERATION_NAME_MAX + 1];
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`skep dev`: one tenant, served as its author writes it."""
 
+import json
 import os
 import pathlib
 import re
@@ -153,6 +154,20 @@ def test_trace_shows_the_frames_of_a_request_with_times_and_not_more_than_its_bo
     number = re.findall(r"^trace: (\d+) .*-> Request GET \S+/much", served.output(), re.M)[-1]
     assert len(re.findall(rf"^trace: {number} ", served.output(), re.M)) == 101
     assert "is ready after" not in served.output()
+
+
+def test_trace_shows_the_answer_of_an_operation_of_storage_as_one_frame(dev, folder):
+    bindings = [{"name": "KV", "kv": "main"}]
+    (folder / "skep.yaml").write_text(json.dumps({"name": "kept", "main": "worker.js", "bindings": bindings}))
+    (folder / "worker.js").write_text(script(
+        "await env.KV.put('key', 'v'.repeat(1024)); return new Response(await env.KV.get('key'));"))
+    served = dev(folder, "--trace")
+    assert served.get().text == 1024 * "v"
+    wait_for(lambda: re.search(r"^trace: .* Done", served.output(), re.M), "its end")
+    frames = re.findall(r"^trace: \d+ +\S+ ms -> (Call\w+)(.*)$", served.output(), re.M)
+    heads = [rest for frame, rest in frames if frame == "CallHead"]
+    assert len(heads) >= 2 and all(rest.endswith(", end") for rest in heads), frames
+    assert not [frame for frame, _ in frames if frame == "CallBody"], frames
 
 
 @pytest.mark.parametrize("what", ["nowhere.js", "empty"])
