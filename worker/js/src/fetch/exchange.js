@@ -55,7 +55,9 @@ class Exchange {
 }
 closeClass(Exchange);
 
-// reason: for the body, if it was not sent to its end
+const isOver = () => domException("The call is over", "AbortError");
+
+// reason: for the body, if it was not sent to its end; undefined: the call is over. An exception, which has a stack, is made for a body only.
 function leave(exchange, reason) {
     exchange.gone = true;
     exchange.rest = undefined;
@@ -69,14 +71,12 @@ function leave(exchange, reason) {
     if (exchange.reader !== undefined) {
         const { reader } = exchange;
         exchange.reader = undefined;
-        PromisePrototypeThen(cancelReader(reader, reason), undefined, () => {});
+        PromisePrototypeThen(cancelReader(reader, reason === undefined ? isOver() : reason), undefined, () => {});
     }
     exchange.asker.left?.();
 }
 
-const isOver = () => domException("The call is over", "AbortError");
-
-export function cancel(exchange, reason = isOver()) {
+export function cancel(exchange, reason) {
     if (!exchange.gone) {
         leave(exchange, reason);
         cancelCall(exchange.call.id, exchange.id);
@@ -202,7 +202,7 @@ export function onCallHead(request, id, status, head, data, end, reason) {
         exchange.incoming = new IncomingBody(exchange, data, end);
     }
     if (end) {
-        leave(exchange, isOver());
+        leave(exchange);
     }
     exchange.asker.answered(exchange, status, head, reason);
 }
@@ -213,7 +213,7 @@ export function onCallBody(request, id, data, end) {
         return;
     }
     if (end) {
-        leave(exchange, isOver());
+        leave(exchange);
     }
     exchange.incoming?.push(data, end);
 }

@@ -17,6 +17,7 @@ const OPEN_MAX = 16;
 
 const URL = "http://storage/";
 const HEAD_MAX = 2 ** 20;
+const NO_HEADERS = newList();
 const OK = 200;
 
 const lengthOf = (bytes) => TypedArrayPrototypeGetByteLength(bytes);
@@ -103,7 +104,7 @@ function send(operation) {
     operation.bytes = undefined;
     operation.stream = undefined;
     fetchLibrary().openExchange(operation, call, {
-        __proto__: null, binding, method: name, url: URL, list: newList(), bytes, stream, signal: undefined,
+        __proto__: null, binding, method: name, url: URL, list: NO_HEADERS, bytes, stream, signal: undefined,
     });
 }
 

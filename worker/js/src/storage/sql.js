@@ -12,6 +12,7 @@ import { converted, isOk, operate, textOf } from "./operation.js";
 import { BYTES, NULL, Packer, REAL, STATEMENT, TEXT, headSize } from "./values.js";
 
 const internal = Symbol("internal");
+const NO_PARAMETERS = newList();
 
 const VALUES_MAX = 8 * 2 ** 20;
 const SHOWN_MAX = 100; // units of a value in a message
@@ -288,7 +289,7 @@ const D1PreparedStatement = class {
 };
 defineInterface(D1PreparedStatement, "D1PreparedStatement");
 
-const makeStatement = (binding, sql) => new D1PreparedStatement(internal, binding, toText(sql), newList());
+const makeStatement = (binding, sql) => new D1PreparedStatement(internal, binding, toText(sql), NO_PARAMETERS);
 
 // Runs the statements of an array in one transaction.
 const batch = (bindingOf, array) => run(() => {
