@@ -10,7 +10,6 @@
 #include "data/database_aside.h"
 #include "data/database_memory.h"
 
-#define OPEN_BUSY_MS 1000
 #define CHECKPOINT_PAGES 1000
 #define WAL_KEPT_PAGES 4000
 
@@ -130,9 +129,10 @@ static bool has_foreign_journal(const char *path)
     char journal[DATABASE_PATH_BYTES];
     struct stat st;
 
-    if (database_sibling(path, "-journal", journal) < 0 || lstat(journal, &st) < 0)
+    /* In this order: another process may make the file meanwhile. */
+    if (lstat(path, &st) < 0 || st.st_size <= DATABASE_PAGE_BYTES)
         return false;
-    return lstat(path, &st) == 0 && st.st_size > DATABASE_PAGE_BYTES;
+    return database_sibling(path, "-journal", journal) == 0 && lstat(journal, &st) == 0;
 }
 
 static int open_once(const char *path, database_setup_fn setup, void *owner, sqlite3 **ret_db)
@@ -146,8 +146,6 @@ static int open_once(const char *path, database_setup_fn setup, void *owner, sql
     int code = sqlite3_open_v2(path, ret_db, flags, NULL);
     if (code == SQLITE_OK)
         code = set_options(*ret_db);
-    if (code == SQLITE_OK)
-        code = sqlite3_busy_timeout(*ret_db, OPEN_BUSY_MS);
     if (code == SQLITE_OK)
         code = sqlite3_exec(*ret_db, settings, NULL, NULL, NULL);
     if (code == SQLITE_OK)

@@ -2,7 +2,7 @@
 /*
  * The internals that the files of the data process share: process.c (the process and its frames), operations.c (one operation: its
  * request, its answer, its end), lanes.c (the order in which operations get a thread), jobs.c (what a thread does), tenants.c (tenants and
- * their files), watch.c (times). Included by these and their tests only. All state is the loop thread's, but for what a comment says.
+ * their files), share.c (files that another process needs, too), watch.c (times). Included by these and their tests only. All state is the loop thread's, but for what a comment says.
  *
  * A tenant has a lane for each kind of storage. A lane has at most one job with a thread at a time, so that an engine's file is used by one
  * thread at a time; lanes with work take turns.
@@ -46,6 +46,12 @@
 #define DATA_END_MS 30000                /* time of a job that nobody wants any more */
 #define DATA_WAIT_NS (30 * NSEC_PER_SEC) /* for more of a request, or for a thread */
 #define DATA_IDLE_NS (60 * NSEC_PER_SEC) /* after which a file that nobody uses is closed */
+#define DATA_BUSY_NS (5 * NSEC_PER_SEC)  /* for a file of another process, which is to end */
+/* Times of files that are shared: that one stays open while its lane has work, that a lane leaves it to others then, and until a file that
+ * another process has is tried again. */
+#define DATA_SHARE_NS (20 * NSEC_PER_MSEC)
+#define DATA_YIELD_NS (6 * NSEC_PER_MSEC)
+#define DATA_RETRY_NS NSEC_PER_MSEC
 #define DATA_BUCKETS 1024
 
 struct helper_client;
@@ -66,8 +72,10 @@ struct data {
     struct event_base *base;      /* borrowed */
     struct helper_client *client; /* borrowed: the one that was heard last; NULL: it has left */
     struct threads *threads;
-    struct event *returned; /* work has come back from threads */
-    struct event *watch;
+    struct event *returned;      /* work has come back from threads */
+    struct event *watch, *share; /* share: event of paused lanes and shared files */
+    bool is_shared;              /* another process uses the files, too */
+    struct lane_list paused;
     bool is_watch_fast;
     uint64_t swept_ns;                                /* the last watch_sweep */
     struct operation_bucket operations[DATA_BUCKETS]; /* those whose Done is not sent */
@@ -97,6 +105,7 @@ struct file {
     struct kv *kv;
     struct sql *sql;
     uint64_t used_ns;
+    uint64_t opened_ns; /* set by the thread that opens it */
     bool wants_close;
 };
 
@@ -136,12 +145,15 @@ void job_close_file(struct file *file);
 /* ---- lanes: operations of one kind of one tenant, in their order; lanes.c */
 
 struct lane {
-    TAILQ_ENTRY(lane) entry;
-    struct data *data;     /* borrowed */
-    struct tenant *tenant; /* borrowed */
+    TAILQ_ENTRY(lane) entry; /* in one of the lists ready, running and paused */
+    struct data *data;       /* borrowed */
+    struct tenant *tenant;   /* borrowed */
     Skep__Data__Kind kind;
     struct operation_list waiting;
-    bool is_ready;      /* is in data->ready */
+    bool is_ready; /* is in data->ready */
+    /* End of its pause, in which another process may have its files; 0: is not in data->paused. */
+    uint64_t paused_ns;
+    uint64_t busy_ns;   /* time since which another process has had a file of it; 0: none has */
     bool wants_removal; /* the tenant's folder is to be removed, once all of its files are closed */
     bool is_running;
     struct job job; /* if it is running: a thread's, but for what the loop thread has set */
@@ -156,6 +168,19 @@ void lanes_take_back(struct data *data);
 /* Looks at the times of all jobs that threads have: has those that are over them, or that nobody wants any more, end. Returns a lane whose
  * job does not end; NULL: there is none. */
 const struct lane *lanes_check_times(struct data *data, uint64_t now_ns);
+
+/* ---- share.c */
+
+/* Begins or ends to share the files with another process. */
+void share_set(struct data *data, bool is_on);
+/* Has a lane that is not running do nothing for a while. */
+void share_pause(struct lane *lane, uint64_t ns);
+/* Ends a lane's pause, which is over, or before the lane is freed. */
+void share_resume(struct lane *lane);
+/* Returns whether operations whose file another process has are to wait. */
+bool share_may_wait(struct lane *lane, uint64_t now_ns);
+/* Closes shared files that have been open for long enough, ends pauses that are over, and looks again soon if need be. */
+void share_look(struct data *data);
 
 /* ---- tenants.c */
 
@@ -252,6 +277,8 @@ bool operation_count(struct data *data, struct operation *operation, size_t byte
 /* Takes an operation from its thread, before operation_on_returned: true if its answer needs more room than it had, and it waits again
  * with all that it may have. */
 bool operation_is_to_run_again(struct operation *operation);
+/* Takes an operation that was not run from its thread, before operation_on_returned: true if somebody wants it, and it waits again. */
+bool operation_is_to_wait_again(struct operation *operation);
 /* Takes an operation from its thread: its answer goes out, or it is freed. */
 void operation_on_returned(struct data *data, struct operation *operation, const struct job *job);
 /* Returns the bytes that an operation may have in memory while a thread has it. */

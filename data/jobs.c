@@ -61,6 +61,7 @@ static int open_file(struct job *job)
                                                       : sql_open(file->path, &sql, job->notice);
     if (r == 0)
         set_engines(file, kv, sql);
+    file->opened_ns = io_now_ns();
     return r;
 }
 

@@ -39,7 +39,8 @@ static bool may_remove(const struct lane *lane)
 
 void lane_check(struct lane *lane)
 {
-    bool is_due = !TAILQ_EMPTY(&lane->waiting) || find_to_close(lane) || may_remove(lane);
+    bool is_due = lane->paused_ns == 0 &&
+                  (!TAILQ_EMPTY(&lane->waiting) || find_to_close(lane) || may_remove(lane));
 
     if (lane->is_running || lane->is_ready == is_due)
         return;
@@ -193,44 +194,59 @@ void lanes_schedule(struct data *data)
 /* ---- jobs end */
 
 /* Notes the use of a file, and forgets one that is closed. */
-static void put_file_back(struct data *data, struct file *file)
+static void put_file_back(struct data *data, struct file *file, uint64_t now_ns)
 {
     if (!file->kv && !file->sql) {
         file_free(data, file);
         return;
     }
-    file->used_ns = io_now_ns();
+    file->used_ns = now_ns;
     TAILQ_REMOVE(&data->files, file, entry);
     TAILQ_INSERT_TAIL(&data->files, file, entry);
 }
 
-/* Puts operations whose answer has not fitted back to the front of the queue, in their order. */
-static void run_again(struct lane *lane)
+/* Puts operations that are to run again back to the front of the queue, in their order. */
+static void put_operations_back(struct lane *lane, bool (*is_to)(struct operation *operation))
 {
     struct job *job = &lane->job;
 
     for (size_t i = job->n; i > 0; i--)
-        if (operation_is_to_run_again(job->operations[i - 1])) {
+        if (is_to(job->operations[i - 1])) {
             TAILQ_INSERT_HEAD(&lane->waiting, job->operations[i - 1], entry);
             job->operations[i - 1] = NULL;
         }
 }
 
+/* Has operations wait whose file another process has, and those run again whose answer has not fitted. */
+static void run_again(struct lane *lane, uint64_t now_ns)
+{
+    if (lane->job.error != -EBUSY) {
+        lane->busy_ns = 0;
+        put_operations_back(lane, operation_is_to_run_again);
+    } else if (share_may_wait(lane, now_ns)) {
+        put_operations_back(lane, operation_is_to_wait_again);
+        share_pause(lane, DATA_RETRY_NS);
+    }
+}
+
 static void take_back(struct data *data, struct lane *lane)
 {
     struct job *job = &lane->job;
+    const uint64_t now_ns = io_now_ns();
 
     TAILQ_REMOVE(&data->running, lane, entry);
     lane->is_running = false;
     data->n_running--;
     data->n_sql_running -= is_sql(lane);
     if (job->file)
-        put_file_back(data, job->file);
+        put_file_back(data, job->file, now_ns);
     else
         tenant_on_removed(lane->tenant, job->error);
+    if (data->is_shared && job->is_close && !find_to_close(lane))
+        share_pause(lane, DATA_YIELD_NS);
     if (job->notice[0] != '\0')
         frame_notice(data, lane->tenant->name, job->notice);
-    run_again(lane);
+    run_again(lane, now_ns);
     for (size_t i = 0; i < job->n; i++)
         if (job->operations[i])
             operation_on_returned(data, job->operations[i], job);
@@ -244,6 +260,7 @@ void lanes_take_back(struct data *data)
 
     while ((work = threads_take(data->threads)))
         take_back(data, lane_of(work));
+    share_look(data);
 }
 
 /* ---- times */

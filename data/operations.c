@@ -247,6 +247,14 @@ bool operation_is_to_run_again(struct operation *operation)
     return true;
 }
 
+bool operation_is_to_wait_again(struct operation *operation)
+{
+    if (!operation->client || tenant_is_closing(operation->tenant))
+        return false;
+    operation->phase = OPERATION_WAITING;
+    return true;
+}
+
 /* Ends an operation that is in no list. */
 static void end_returned(struct data *data, struct operation *operation,
                          Skep__Data__Failure failure, const char *text)
@@ -555,7 +563,7 @@ static bool is_late(const struct operation *operation, const void *now_ns)
 void operations_check_times(struct data *data, uint64_t now_ns)
 {
     end_all(data, is_late, &now_ns, BUSY,
-            "nothing more of the request has come, or no thread was free, for 30 s");
+            "nothing more of the request has come, or no thread or file was free, for 30 s");
 }
 
 void operations_free_all(struct data *data)

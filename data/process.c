@@ -189,6 +189,15 @@ static int on_close(void *client, const ProtobufCMessage *message)
                : -EPROTO;
 }
 
+static int on_share(void *client, const ProtobufCMessage *message)
+{
+    struct data *data = data_of(client);
+
+    share_set(data, ((const Skep__Data__Share *) message)->is_on);
+    lanes_schedule(data);
+    return 0;
+}
+
 static int on_ping(void *client, const ProtobufCMessage *message)
 {
     Skep__Stream__Pong pong = SKEP__STREAM__PONG__INIT;
@@ -208,6 +217,7 @@ static const struct channel_rule rules[] = {
     [SKEP__DATA__TO_DATA__MESSAGE_CANCEL] = { 1, on_cancel },
     [SKEP__DATA__TO_DATA__MESSAGE_CLOSE] = { 1, on_close },
     [SKEP__DATA__TO_DATA__MESSAGE_PING] = { 1, on_ping },
+    [SKEP__DATA__TO_DATA__MESSAGE_SHARE] = { 1, on_share },
 };
 
 static const struct channel_table requests = {
@@ -282,6 +292,14 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     watch_arm(data);
 }
 
+static void on_share_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    share_look(arg);
+    lanes_schedule(arg);
+}
+
 static int attach(void *owner, struct event_base *base, struct helper_words *ret)
 {
     struct data *data = owner;
@@ -289,9 +307,12 @@ static int attach(void *owner, struct event_base *base, struct helper_words *ret
     (void) ret;
     data->base = base;
     data->watch = evtimer_new(base, on_watch, data);
+    data->share = evtimer_new(base, on_share_look, data);
     data->returned =
         event_new(base, threads_fd(data->threads), EV_READ | EV_PERSIST, on_returned, data);
-    return !data->watch || !data->returned || event_add(data->returned, NULL) < 0 ? -ENOMEM : 0;
+    return !data->watch || !data->share || !data->returned || event_add(data->returned, NULL) < 0
+               ? -ENOMEM
+               : 0;
 }
 
 static void on_left(void *owner, struct helper_client *client)
@@ -330,6 +351,8 @@ static void stop(void *owner)
     tenants_free_all(data);
     if (data->watch)
         event_free(data->watch);
+    if (data->share)
+        event_free(data->share);
     if (data->returned)
         event_free(data->returned);
 }
@@ -349,6 +372,7 @@ void data_program_init(struct data *data, struct helper_program *ret_program)
     TAILQ_INIT(&data->answering);
     TAILQ_INIT(&data->ready);
     TAILQ_INIT(&data->running);
+    TAILQ_INIT(&data->paused);
     TAILQ_INIT(&data->files);
     *ret_program = (struct helper_program){
         .name = DATA_HELPER_NAME,

@@ -152,6 +152,8 @@ static void tenant_free(struct tenant *tenant)
         SLIST_REMOVE_HEAD(&tenant->closers, entry);
         free(closer);
     }
+    share_resume(&tenant->lanes[0]);
+    share_resume(&tenant->lanes[1]);
     LIST_REMOVE(tenant, bucket);
     tenant->data->n_tenants--;
     free(tenant);

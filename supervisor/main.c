@@ -212,6 +212,8 @@ static int make_data(struct skepd *skepd)
     };
 
     int r = skepd->has_data ? data_new(&options, &skepd->data) : 0;
+    if (r == 0)
+        data_share(skepd->data, service_has_predecessor(skepd->service));
     return r < 0 ? log_error_errno(r, "cannot make the storage of tenants") : 0;
 }
 
@@ -391,6 +393,7 @@ static int start_service(struct skepd *skepd)
         .cgroups = skepd->cgroups,
         .spawner = skepd->spawner,
         .store = skepd->store,
+        .data = skepd->data,
         .tenants = skepd->tenants,
         .slots = skepd->slots,
         .ledger = skepd->ledger,

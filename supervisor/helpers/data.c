@@ -58,6 +58,7 @@ struct data {
     struct data_options options;
     TAILQ_HEAD(, data_process) processes;
     struct event *timer;                  /* timer of closings */
+    bool is_shared;                       /* another skepd uses the same folder */
     uint64_t losses;                      /* losses of processes that were ended since */
     const struct data_listener *listener; /* borrowed, like owner; NULL: none */
     void *owner;
@@ -144,6 +145,17 @@ static void send_close(struct data_process *process, struct closing *closing)
     close.remove = closing->is_removed;
     frame.message_case = SKEP__DATA__TO_DATA__MESSAGE_CLOSE;
     frame.close = &close;
+    streams_send(&process->streams, &frame.base);
+}
+
+static void send_share(struct data_process *process)
+{
+    Skep__Data__Share share = SKEP__DATA__SHARE__INIT;
+    Skep__Data__ToData frame = SKEP__DATA__TO_DATA__INIT;
+
+    share.is_on = process->data->is_shared;
+    frame.message_case = SKEP__DATA__TO_DATA__MESSAGE_SHARE;
+    frame.share = &share;
     streams_send(&process->streams, &frame.base);
 }
 
@@ -412,6 +424,8 @@ static void on_ready(struct streams *streams)
     struct data_process *process = process_of(streams);
     struct closing *closing;
 
+    if (process->data->is_shared)
+        send_share(process);
     TAILQ_FOREACH (closing, &process->closings, entry)
         send_close(process, closing);
 }
@@ -639,6 +653,18 @@ void data_end_unwanted(struct data *data, bool (*is_wanted)(void *owner, const c
         process_free(process);
         note_health(data);
     }
+}
+
+void data_share(struct data *data, bool is_on)
+{
+    struct data_process *process;
+
+    if (!data || data->is_shared == is_on)
+        return;
+    data->is_shared = is_on;
+    TAILQ_FOREACH (process, &data->processes, entry)
+        if (streams_are_ready(&process->streams))
+            send_share(process);
 }
 
 bool data_is_ready(const struct data *data, const char *cordon)

@@ -108,6 +108,10 @@ void data_forget(struct data *data, const void *owner);
 void data_end_unwanted(struct data *data, bool (*is_wanted)(void *owner, const char *cordon),
                        void *owner);
 
+/* Has all processes, with those of later, share the folder with those of another skepd: files are open for moments only, and operations wait for
+ * those that the other one has. data: NULL is allowed. */
+void data_share(struct data *data, bool is_on);
+
 bool data_is_ready(const struct data *data, const char *cordon);
 /* Returns the number of open operations, with those that were cancelled and have not ended yet. NULL: 0. */
 unsigned data_count(const struct data *data);

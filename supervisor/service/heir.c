@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "spawner/origin.h"
+#include "supervisor/helpers/data.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/sockets.h"
@@ -172,6 +173,7 @@ static void stand_alone(struct heir *heir, const char *text, int *passed)
     close_handover(heir);
     log_info("the skepd before this one has ended");
     collect(heir);
+    data_share(heir->with.data, false);
     (void) store_own(heir->with.store); /* a skepd that handed no lock over had none */
 }
 

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 
 struct cgroup_tree;
+struct data;
 struct event_base;
 struct heir;
 struct life;
@@ -58,6 +59,7 @@ struct heir_options {
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct sockets *sockets;
     struct store *store; /* NULL: nothing can be deployed */
+    struct data *data;   /* NULL: nothing can be stored */
     const struct heir_ops *ops;
     void *owner;
 };

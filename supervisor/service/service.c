@@ -394,6 +394,7 @@ static int make_upgrade(struct service *service)
         .cgroups = with->cgroups,
         .spawner = with->spawner,
         .store = with->store,
+        .data = with->data,
         .sockets = service->sockets,
         .ops = &upgrade_ops,
         .owner = service,
@@ -411,6 +412,7 @@ static int attach_heir(struct service *service)
         .cgroups = with->cgroups,
         .sockets = service->sockets,
         .store = with->store,
+        .data = with->data,
         .ops = &heir_ops,
         .owner = service,
     };

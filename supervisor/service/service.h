@@ -12,6 +12,7 @@
 struct admin;
 struct cgroup_tree;
 struct config;
+struct data;
 struct deploys;
 struct drain;
 struct event_base;
@@ -59,6 +60,7 @@ struct service_options {
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     struct store *store; /* NULL: nothing can be deployed */
+    struct data *data;   /* NULL: nothing can be stored */
     struct tenants *tenants;
     struct slots *slots;
     struct ledger *ledger;

@@ -18,6 +18,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "supervisor/helpers/data.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
@@ -138,6 +139,7 @@ static void conclude(struct upgrade *upgrade, const char *why)
     note_failure(upgrade, why);
     failure_log_event(&upgrade->failure, LOG_LEVEL_ERROR, NULL,
                       "upgrade failed, this skepd serves on");
+    data_share(upgrade->with.data, false);
     tell(upgrade);
     forget(upgrade);
     cgroup_collect(upgrade->with.cgroups);
@@ -188,6 +190,7 @@ static void hand_over(struct upgrade *upgrade, const char *version)
     (void) snprintf(text, sizeof text, HANDOVER_MAIN " cgroups=%d files=%" PRIx64,
                     cgroup_is_to_undo(with->cgroups), sockets_files(with->sockets));
     set_state(upgrade, UPGRADE_HANDING_OVER);
+    data_share(with->data, true);
     set_timer(upgrade, SERVING_TIMEOUT_S);
     if (handover_send_with(upgrade->fd, text, store_owner_fd(with->store)) < 0)
         dispatch(upgrade, UPGRADE_ON_LOST, "the new skepd was ready, and is gone");

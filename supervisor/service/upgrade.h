@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 struct cgroup_tree;
+struct data;
 struct event_base;
 struct failure;
 struct life;
@@ -77,6 +78,7 @@ struct upgrade_options {
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     const struct store *store; /* NULL: nothing can be deployed */
+    struct data *data;         /* NULL: nothing can be stored */
     struct sockets *sockets;   /* sockets to hand over */
     const struct upgrade_ops *ops;
     void *owner;

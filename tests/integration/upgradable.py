@@ -26,6 +26,7 @@ class Upgradable(Skepd):
         shutil.copy(SKEPD, self.program)
         shutil.copy(SKEPD.parent / "skep-store", self.folder)
         shutil.copy(SKEPD.parent / "skep-egress", self.folder)
+        shutil.copy(SKEPD.parent / "skep-data", self.folder)
         shutil.copy(self.worker_program, self.folder / "skep-worker")
         self.worker_program = self.folder / "skep-worker"
         self.all_pids = []

@@ -261,6 +261,17 @@ uint64_t player_close_tenant(struct player *player, const char *tenant)
     return message.id;
 }
 
+void player_share(struct player *player, bool is_on)
+{
+    Skep__Data__Share share = SKEP__DATA__SHARE__INIT;
+    Skep__Data__ToData frame = SKEP__DATA__TO_DATA__INIT;
+
+    share.is_on = is_on;
+    frame.message_case = SKEP__DATA__TO_DATA__MESSAGE_SHARE;
+    frame.share = &share;
+    player_send(player, &frame);
+}
+
 void player_ping(struct player *player)
 {
     Skep__Data__ToData frame = SKEP__DATA__TO_DATA__INIT;

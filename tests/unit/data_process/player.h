@@ -62,6 +62,7 @@ void player_body(struct player *player, uint64_t id, const void *data, size_t si
 void player_credit(struct player *player, uint64_t id, uint32_t bytes);
 void player_cancel(struct player *player, uint64_t id);
 uint64_t player_close_tenant(struct player *player, const char *tenant);
+void player_share(struct player *player, bool is_on);
 void player_ping(struct player *player);
 void player_send(const struct player *player, Skep__Data__ToData *frame);
 void player_send_raw(const struct player *player, const void *bytes, size_t size);

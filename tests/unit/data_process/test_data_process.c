@@ -246,6 +246,93 @@ static void test_second_process_on_a_folder_is_told_so(void **state)
     assert_int_equal(player_end(&player), 0);
 }
 
+/* ---- two processes, as during an upgrade */
+
+#define ROUNDS 20
+#define AT_ONCE 20
+
+static void start_pair(struct player *one, struct player *two)
+{
+    player_start(one, run_program);
+    expect_status(one, put(one, "a", "key", "value"), 200);
+    expect_status(one, query(one, "a", "CREATE TABLE t (x)", 1000), 200);
+    player_share(one, true); /* files that are open already are closed, too */
+    player_start_beside(two, run_program, one);
+    player_share(two, true);
+}
+
+static void end_pair(struct player *one, struct player *two)
+{
+    assert_int_equal(player_end(two), 0);
+    assert_int_equal(player_end(one), 0);
+}
+
+static void test_processes_that_share_a_folder_see_each_other_s_writes(void **state)
+{
+    struct player one, two;
+    char statement[64], key[16];
+
+    (void) state;
+    start_pair(&one, &two);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct player *writer = i % 2 == 0 ? &one : &two, *reader = i % 2 == 0 ? &two : &one;
+        (void) snprintf(key, sizeof key, "key%u", i);
+        (void) snprintf(statement, sizeof statement, "INSERT INTO t VALUES (%u)", i);
+        expect_status(writer, put(writer, "a", key, key), 200);
+        expect_status(reader, get(reader, "a", key), 200);
+        expect_status(writer, query(writer, "a", statement, 1000), 200);
+        uint64_t id = query(reader, "a", "SELECT max(x) FROM t", 1000);
+        expect_status(reader, id, 200);
+        (void) snprintf(statement, sizeof statement, "[[%u]]", i);
+        assert_non_null(strstr(reader->played[id].answer + sizeof(uint32_t), statement));
+    }
+    end_pair(&one, &two);
+}
+
+/* Each has more to do than fits in the time for which it may have a file. */
+static void test_processes_that_share_a_folder_take_turns(void **state)
+{
+    struct player one, two, *const both[] = { &one, &two };
+    uint64_t ids[2][2 * AT_ONCE];
+    const uint32_t sql_ms = 20000;
+
+    (void) state;
+    start_pair(&one, &two);
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        for (unsigned who = 0; who < 2; who++) {
+            ids[who][2 * i] = put(both[who], "a", "key", "value");
+            ids[who][2 * i + 1] = query(both[who], "a", "INSERT INTO t VALUES (1)", sql_ms);
+        }
+    for (unsigned i = 0; i < ARRAY_LEN(ids[0]); i++)
+        for (unsigned who = 0; who < 2; who++)
+            expect_status(both[who], ids[who][i], 200);
+    uint64_t id = query(&two, "a", "SELECT count(*) FROM t", sql_ms);
+    expect_status(&two, id, 200);
+    assert_non_null(strstr(two.played[id].answer + sizeof(uint32_t), "[[40]]"));
+    end_pair(&one, &two);
+}
+
+static void test_file_of_another_process_holds_up_its_tenant_alone(void **state)
+{
+    struct player one, two;
+    uint64_t waiting[AT_ONCE];
+
+    (void) state;
+    start_pair(&one, &two);
+    player_share(&one, false);
+    expect_status(&one, query(&one, "a", "SELECT 1", 1000), 200); /* and the file stays open */
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        waiting[i] = query(&two, "a", "SELECT 1", 1000);
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        expect_status(&two, put(&two, "b", "key", "value"), 200);
+    expect_status(&two, query(&two, "b", "SELECT 1", 1000), 200);
+    assert_int_equal(two.played[waiting[0]].n_dones, 0);
+    player_share(&one, true);
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        expect_status(&two, waiting[i], 200);
+    end_pair(&one, &two);
+}
+
 /* Writes a statement of that many tables, each of which reads the one before. */
 static size_t write_deep(char *to, size_t room, unsigned depth)
 {
@@ -320,6 +407,9 @@ int main(void)
         cmocka_unit_test(test_endless_statement_ends_by_its_limit_and_by_a_close),
         cmocka_unit_test(test_deep_statement_does_not_end_the_process),
         cmocka_unit_test(test_second_process_on_a_folder_is_told_so),
+        cmocka_unit_test(test_processes_that_share_a_folder_see_each_other_s_writes),
+        cmocka_unit_test(test_processes_that_share_a_folder_take_turns),
+        cmocka_unit_test(test_file_of_another_process_holds_up_its_tenant_alone),
         cmocka_unit_test(test_corrupt_file_is_put_aside_with_a_notice),
     };
 
