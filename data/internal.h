@@ -42,7 +42,7 @@
 #define DATA_ANSWER_MAX ((size_t) 48 << 20)
 /* Room for an answer of key-value at first: an operation that needs more is run again, alone. */
 #define DATA_ANSWER_FIRST ((size_t) 128 << 10)
-#define DATA_KV_MS 30000                 /* time of a job of key-value */
+#define DATA_KV_MS 30000                 /* time of a job of key-value, its file being open */
 #define DATA_END_MS 30000                /* time of a job that nobody wants any more */
 #define DATA_WAIT_NS (30 * NSEC_PER_SEC) /* for more of a request, or for a thread */
 #define DATA_IDLE_NS (60 * NSEC_PER_SEC) /* after which a file that nobody uses is closed */
@@ -69,6 +69,7 @@ LIST_HEAD(tenant_bucket, tenant);
 /* The whole process. */
 struct data {
     const char *cordon;           /* option --cordon */
+    uint32_t kv_ms;               /* DATA_KV_MS; less in tests */
     struct event_base *base;      /* borrowed */
     struct helper_client *client; /* borrowed: the one that was heard last; NULL: it has left */
     struct threads *threads;
@@ -105,7 +106,7 @@ struct file {
     struct kv *kv;
     struct sql *sql;
     uint64_t used_ns;
-    uint64_t opened_ns; /* set by the thread that opens it */
+    uint64_t opened_ns; /* set with the engines; 0: none is open */
     bool wants_close;
 };
 
@@ -130,7 +131,8 @@ struct job {
     struct operation *operations[DATA_BATCH_MAX];
     size_t n;
     uint64_t started_ns, deadline_ns;
-    bool is_overdue;
+    bool is_open; /* deadline_ns counts from the file's opening, where this job has opened it */
+    bool is_overdue, is_given_up;
     int error; /* 0, or why the file could not be opened, or the folder not removed */
     char notice[512];
 };
@@ -139,6 +141,9 @@ struct job {
 void job_run(struct work *work);
 /* Makes a job of SQL that a thread has end soon; anything may be interrupted at any time. In the loop thread. */
 void job_interrupt(struct job *job);
+/* Returns a deadline of the job, moved by the time that opening the file has taken: a tenant has no part in that. opened_ns: 0: the file is
+ * not open. Any thread. */
+uint64_t job_deadline(const struct job *job, uint64_t deadline_ns, uint64_t opened_ns);
 /* Closes the engine's file; in the job's thread, or when there are no threads. */
 void job_close_file(struct file *file);
 
@@ -166,7 +171,7 @@ void lanes_schedule(struct data *data);
 /* Takes back all work that threads have done. */
 void lanes_take_back(struct data *data);
 /* Looks at the times of all jobs that threads have: has those that are over them, or that nobody wants any more, end. Returns a lane whose
- * job does not end; NULL: there is none. */
+ * job of SQL does not end; NULL: there is none. Key-value runs nothing of a tenant: operations are answered where the disk takes too long. */
 const struct lane *lanes_check_times(struct data *data, uint64_t now_ns);
 
 /* ---- share.c */

@@ -27,6 +27,7 @@ static void set_engines(struct file *file, struct kv *kv, struct sql *sql)
     (void) pthread_mutex_lock(&file->lock);
     file->kv = kv;
     file->sql = sql;
+    file->opened_ns = kv || sql ? io_now_ns() : 0;
     (void) pthread_mutex_unlock(&file->lock);
 }
 
@@ -61,7 +62,6 @@ static int open_file(struct job *job)
                                                       : sql_open(file->path, &sql, job->notice);
     if (r == 0)
         set_engines(file, kv, sql);
-    file->opened_ns = io_now_ns();
     return r;
 }
 
@@ -77,14 +77,23 @@ void job_close_file(struct file *file)
         (void) sql_close(sql);
 }
 
+uint64_t job_deadline(const struct job *job, uint64_t deadline_ns, uint64_t opened_ns)
+{
+    const bool is_later = deadline_ns != UINT64_MAX && opened_ns > job->started_ns;
+
+    return is_later ? deadline_ns + (opened_ns - job->started_ns) : deadline_ns;
+}
+
 /* Runs the operations. A file that turns out to be corrupt is closed, and put aside when it is next opened. */
 static void run_operations(struct job *job)
 {
     struct data_operation *runs[DATA_BATCH_MAX];
     struct file *file = job->file;
 
-    for (size_t i = 0; i < job->n; i++)
+    for (size_t i = 0; i < job->n; i++) {
         runs[i] = &job->operations[i]->run;
+        runs[i]->deadline_ns = job_deadline(job, runs[i]->deadline_ns, file->opened_ns);
+    }
     int r = file->kv ? kv_run(file->kv, runs, job->n) : sql_run(file->sql, runs[0]);
     if (r == -EUCLEAN)
         job_close_file(file);

@@ -55,7 +55,8 @@ void lane_check(struct lane *lane)
 
 static uint64_t deadline_of(const struct operation *first, uint64_t now_ns)
 {
-    uint64_t ms = is_sql(first->lane) ? first->run.limits.sql_ms : DATA_KV_MS;
+    const struct lane *lane = first->lane;
+    uint64_t ms = is_sql(lane) ? first->run.limits.sql_ms : lane->data->kv_ms;
 
     return ms == UINT32_MAX ? UINT64_MAX : now_ns + ms * NSEC_PER_MSEC;
 }
@@ -275,6 +276,20 @@ static bool is_wanted(const struct job *job)
     return is_any;
 }
 
+/* Notes whether the job's file is open by now, from when on its time counts. */
+static void look_for_opening(struct job *job)
+{
+    struct file *file = job->file;
+
+    if (!file || job->is_open)
+        return;
+    (void) pthread_mutex_lock(&file->lock);
+    const uint64_t opened_ns = file->opened_ns;
+    (void) pthread_mutex_unlock(&file->lock);
+    job->is_open = opened_ns != 0;
+    job->deadline_ns = job_deadline(job, job->deadline_ns, opened_ns);
+}
+
 /* Has the job of a lane end if it is time. An interruption may come before the statement, and is repeated. */
 static void check_job(struct lane *lane, uint64_t now_ns)
 {
@@ -282,15 +297,38 @@ static void check_job(struct lane *lane, uint64_t now_ns)
     const bool is_to_end = !is_wanted(job) || tenant_is_closing(lane->tenant);
     const uint64_t latest_ns = now_ns + DATA_END_MS * NSEC_PER_MSEC;
 
+    look_for_opening(job);
     if (is_to_end && !job->is_close && job->deadline_ns > latest_ns)
         job->deadline_ns = latest_ns;
-    job->is_overdue |= now_ns >= job->deadline_ns;
+    job->is_overdue |= job->is_open && now_ns >= job->deadline_ns;
     if (job->is_overdue || is_to_end)
         job_interrupt(job);
     /* An engine of SQL knows its deadline, and can be interrupted. */
     for (size_t i = 0; i < job->n; i++)
         if ((job->is_overdue && !is_sql(lane)) || !job->operations[i]->client)
             atomic_store(&job->operations[i]->run.is_cancelled, true);
+}
+
+static bool does_not_end(const struct job *job, uint64_t now_ns)
+{
+    return job->is_open && job->deadline_ns != UINT64_MAX &&
+           now_ns >= job->deadline_ns + DATA_STUCK_MS * NSEC_PER_MSEC;
+}
+
+/* Answers the operations of a job of key-value, which the thread keeps: the disk does not answer. */
+static void give_up(struct data *data, struct lane *lane)
+{
+    struct job *job = &lane->job;
+
+    if (job->is_given_up)
+        return;
+    job->is_given_up = true;
+    frame_notice(data, lane->tenant->name,
+                 "operations of key-value have not ended within their time: is the disk slow?");
+    for (size_t i = 0; i < job->n; i++)
+        if (job->operations[i]->client)
+            operation_end(data, job->operations[i], SKEP__DATA__FAILURE__FAILURE_INTERNAL,
+                          "the disk takes too long: whether the write was done is not known");
 }
 
 const struct lane *lanes_check_times(struct data *data, uint64_t now_ns)
@@ -300,9 +338,12 @@ const struct lane *lanes_check_times(struct data *data, uint64_t now_ns)
 
     TAILQ_FOREACH (lane, &data->running, entry) {
         check_job(lane, now_ns);
-        if (lane->job.deadline_ns != UINT64_MAX &&
-            now_ns >= lane->job.deadline_ns + DATA_STUCK_MS * NSEC_PER_MSEC)
-            stuck = stuck ? stuck : lane;
+        if (!does_not_end(&lane->job, now_ns))
+            continue;
+        if (!is_sql(lane))
+            give_up(data, lane);
+        else if (!stuck)
+            stuck = lane;
     }
     return stuck;
 }

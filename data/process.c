@@ -368,6 +368,7 @@ static const char *const options[] = { DATA_OPTION_CORDON, NULL };
 
 void data_program_init(struct data *data, struct helper_program *ret_program)
 {
+    data->kv_ms = DATA_KV_MS;
     TAILQ_INIT(&data->gathering);
     TAILQ_INIT(&data->answering);
     TAILQ_INIT(&data->ready);

@@ -37,15 +37,23 @@ static void run_data(void)
 
     data.cordon = "default";
     data_program_init(&data, &program);
+    if (engine_play->kv_ms > 0)
+        data.kv_ms = engine_play->kv_ms;
     exit(helper_main(2, argv, &program));
 }
 
 void player_begin(struct player *player)
 {
+    player_begin_with(player, 0);
+}
+
+void player_begin_with(struct player *player, unsigned kv_ms)
+{
     if (!engine_play)
         engine_play = mmap(NULL, sizeof *engine_play, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(engine_play, 0, sizeof *engine_play);
+    engine_play->kv_ms = kv_ms;
     player_start(player, run_data);
 }
 
@@ -184,9 +192,11 @@ static int act(struct data_operation *operation, struct sql *sql, size_t n)
 
 /* ---- the engines */
 
-/* Opens nothing. Tenants "full" and "broken" have no disk. */
+/* Opens nothing. Tenants "full" and "broken" have no disk, and that of "slow" waits for a release. */
 static int open_any(const char *path)
 {
+    while (strncmp(path, "slow/", 5) == 0 && atomic_load(&engine_play->is_released) == 0)
+        doze();
     if (strncmp(path, "full/", 5) == 0)
         return -ENOSPC;
     if (strncmp(path, "broken/", 7) == 0)

@@ -289,6 +289,43 @@ static void test_cancelled_statement_that_does_not_end_is_reported(void **state)
     assert_int_equal(player_end(&player), 1);
 }
 
+/* Key-value runs nothing of a tenant: a slow disk is nobody's fault. */
+static void test_key_value_that_does_not_end_is_answered_and_costs_nothing(void **state)
+{
+    struct player player;
+
+    (void) state;
+    player_begin_with(&player, 10);
+    uint64_t one = player_open(&player, &(struct ask){ .operation = "keep" });
+    uint64_t two = player_open(&player, &(struct ask){ .operation = "keep" });
+    assert_int_equal(player_await(&player, one)->failure, INTERNAL);
+    assert_non_null(strstr(player.played[one].text, "whether the write was done is not known"));
+    assert_string_equal(player.noticed, "a");
+    assert_int_equal(player.n_stuck, 0);
+    expect_echo(&player, &(struct ask){ .tenant = "b" });
+    expect_echo(&player, &(struct ask){ .is_sql = true });
+    engine_release();
+    (void) player_await(&player, two);
+    expect_echo(&player, &(struct ask){ .tenant = "a" });
+    assert_int_equal(player_end(&player), 0);
+}
+
+/* The file of "slow" takes its time to open, before and for longer than the statement that does not end. */
+static void test_file_that_opens_slowly_is_not_a_statement_that_does_not_end(void **state)
+{
+    struct player player;
+    const struct ask slow = { .tenant = "slow", .is_sql = true, .sql_ms = 10 };
+    const struct ask hog = { .tenant = "hog", .operation = "stay", .is_sql = true, .sql_ms = 10 };
+
+    (void) state;
+    player_begin(&player);
+    (void) player_open(&player, &slow);
+    (void) player_open(&player, &hog);
+    player_expect_closed(&player);
+    assert_string_equal(player.stuck, "hog");
+    assert_int_equal(player_end(&player), 1);
+}
+
 /* ---- faults */
 
 static void test_disk_that_fails_fails_the_operation_alone(void **state)
@@ -354,6 +391,8 @@ int main(void)
         cmocka_unit_test(test_statement_over_its_time_is_interrupted),
         cmocka_unit_test(test_statement_that_does_not_end_is_reported_and_costs_the_process),
         cmocka_unit_test(test_cancelled_statement_that_does_not_end_is_reported),
+        cmocka_unit_test(test_key_value_that_does_not_end_is_answered_and_costs_nothing),
+        cmocka_unit_test(test_file_that_opens_slowly_is_not_a_statement_that_does_not_end),
         cmocka_unit_test(test_disk_that_fails_fails_the_operation_alone),
         cmocka_unit_test(test_corrupt_file_is_opened_anew),
         cmocka_unit_test(test_notices_name_the_tenant_and_can_be_printed),
