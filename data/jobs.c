@@ -3,6 +3,7 @@
  * The work of a thread on one file of a tenant: opens the file, runs operations, closes the file. All waits for the disk are here. The file and
  * the operations of a job are the thread's until the loop takes the job back.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +13,13 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "data/database_memory.h"
 #include "data/internal.h"
 #include "data/kv.h"
 #include "data/sql.h"
+
+static_assert(THREADS_STACK_BYTES >= 2 * DATABASE_STACK_BYTES,
+              "SQLite has to have a stack on which it can end");
 
 static struct job *job_of(struct work *work)
 {

@@ -150,6 +150,10 @@ int sql_fail(struct sql *sql, int code, const char *prefix, struct data_operatio
         return -EUCLEAN;
     if (is_code(code, SQLITE_AUTH) && sql->refusal)
         data_fail(operation, 400, "%snot authorized: %s: %s", prefix, sql->refusal, name);
+    else if (is_code(code, SQLITE_NOMEM) && database_memory_is_deep())
+        data_fail(operation, 400,
+                  "%sviews, triggers or foreign keys lead to each other too deeply: %s", prefix,
+                  name);
     else if (is_code(code, SQLITE_INTERRUPT) && !atomic_load(&operation->is_cancelled))
         data_fail(operation, 504, "%sover the limit sql_ms, %u ms: %s", prefix, limits->sql_ms,
                   name);
@@ -258,6 +262,8 @@ int sql_run(struct sql *sql, struct data_operation *operation)
     database_memory_begin(OPERATION_MEMORY_BYTES);
     int r = 0;
     int code = sql_set_quota(sql, operation->limits.sql_mib);
+    if (code == SQLITE_OK)
+        code = sql_count_views(sql);
     if (code == SQLITE_OK)
         code = run_in_transaction(sql, verb, operation, values);
     if (code != SQLITE_OK)

@@ -12,6 +12,8 @@
 #define SQL_PARAMETERS_MAX 100
 #define SQL_COLUMNS_MAX 100
 #define SQL_BATCH_MAX 1000
+#define SQL_VIEWS_MAX \
+    500 /* views and triggers of a database: SQLite's time for views that lead to each other is quadratic */
 
 struct sql;
 

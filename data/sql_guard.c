@@ -17,7 +17,11 @@
 #define PAGES_MOST 1073741823
 #define CHECKED_MAX_BYTES (INT64_C(64) << 20)
 #define RESERVED "_skep"
+#define TEXT_OF(number) TEXT_OF_TOKEN(number)
+#define TEXT_OF_TOKEN(token) #token
 
+static const char too_many_views[] =
+    "at most " TEXT_OF(SQL_VIEWS_MAX) " views and triggers in a database";
 static const char reserved[] = "names that begin with " RESERVED " are reserved";
 
 static const struct {
@@ -107,7 +111,16 @@ static bool is_module(const char *name)
     return name && (strcasecmp(name, "fts5") == 0 || strcasecmp(name, "fts5vocab") == 0);
 }
 
-enum rule { RULE_REFUSE, RULE_ALLOW, RULE_NAMES, RULE_SCHEMA, RULE_PRAGMA, RULE_CALL, RULE_MODULE };
+enum rule {
+    RULE_REFUSE,
+    RULE_ALLOW,
+    RULE_NAMES,
+    RULE_SCHEMA,
+    RULE_VIEW,
+    RULE_PRAGMA,
+    RULE_CALL,
+    RULE_MODULE
+};
 
 /* Actions by SQLite's numbers. Those that are not here are refused. */
 static const struct {
@@ -116,8 +129,8 @@ static const struct {
 } actions[] = {
     [SQLITE_CREATE_INDEX] = { RULE_SCHEMA, NULL },
     [SQLITE_CREATE_TABLE] = { RULE_SCHEMA, NULL },
-    [SQLITE_CREATE_TRIGGER] = { RULE_SCHEMA, NULL },
-    [SQLITE_CREATE_VIEW] = { RULE_SCHEMA, NULL },
+    [SQLITE_CREATE_TRIGGER] = { RULE_VIEW, NULL },
+    [SQLITE_CREATE_VIEW] = { RULE_VIEW, NULL },
     [SQLITE_DROP_INDEX] = { RULE_SCHEMA, NULL },
     [SQLITE_DROP_TABLE] = { RULE_SCHEMA, NULL },
     [SQLITE_DROP_TRIGGER] = { RULE_SCHEMA, NULL },
@@ -145,12 +158,24 @@ static const struct {
     [SQLITE_DETACH] = { RULE_REFUSE, "no DETACH" },
 };
 
+/* Takes a view or a trigger that a statement would make. Those that are dropped in the same operation count until its end. */
+static bool may_make_view(struct sql *sql)
+{
+    sql->is_counted = false;
+    return ++sql->n_views <= SQL_VIEWS_MAX;
+}
+
 static bool may_act(struct sql *sql, enum rule rule, const char *first, const char *second)
 {
     switch (rule) {
     case RULE_ALLOW:
         return true;
+    case RULE_VIEW:
+        if (!may_make_view(sql))
+            return false;
+        __attribute__((fallthrough));
     case RULE_SCHEMA:
+        sql->is_counted = false;
         sql->is_schema = sql->has_new_names = true;
         return !is_reserved(first) && !is_reserved(second);
     case RULE_NAMES:
@@ -180,7 +205,9 @@ static int authorize(void *owner, int action, const char *first, const char *sec
     if (action >= 0 && (size_t) action < ARRAY_LEN(actions)) {
         if (may_act(sql, actions[action].rule, first, second))
             return SQLITE_OK;
-        sql->refusal = actions[action].refusal ? actions[action].refusal : reserved;
+        sql->refusal = actions[action].refusal        ? actions[action].refusal
+                       : sql->n_views > SQL_VIEWS_MAX ? too_many_views
+                                                      : reserved;
     }
     return SQLITE_DENY;
 }
@@ -250,6 +277,24 @@ int sql_check_names(struct sql *sql)
     if (code == SQLITE_ROW)
         sql->refusal = reserved;
     return code == SQLITE_DONE ? SQLITE_OK : code == SQLITE_ROW ? SQLITE_AUTH : code;
+}
+
+int sql_count_views(struct sql *sql)
+{
+    static const char text[] =
+        "SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger')";
+    sqlite3_stmt *statement = NULL;
+
+    if (sql->is_counted)
+        return SQLITE_OK;
+    sql->is_own = true;
+    int code = sqlite3_prepare_v2(sql->db, text, -1, &statement, NULL);
+    if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
+        sql->n_views = (unsigned) sqlite3_column_int(statement, 0);
+    (void) sqlite3_finalize(statement);
+    sql->is_own = false;
+    sql->is_counted = code == SQLITE_ROW;
+    return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
 static int run_own(struct sql *sql, const char *text)

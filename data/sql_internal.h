@@ -36,10 +36,13 @@ struct sql {
     struct data_operation *operation; /* borrowed: the one that runs */
     int64_t page_bytes, pages;        /* size of the file, as of the last transaction that wrote */
     uint32_t sql_mib;                 /* the quota that SQLite has been told */
-    bool is_own;                      /* a statement of the engine is being prepared */
-    bool is_schema;                   /* the statement that was prepared last changes the schema */
-    bool is_pragma;                   /* the same: is a PRAGMA */
-    bool has_new_names;               /* the operation has changed the schema */
+    unsigned n_views; /* views and triggers in the schema, with those that the operation makes */
+    bool
+        is_counted; /* n_views is that of the schema; else it is counted before the next operation */
+    bool is_own;    /* a statement of the engine is being prepared */
+    bool is_schema;      /* the statement that was prepared last changes the schema */
+    bool is_pragma;      /* the same: is a PRAGMA */
+    bool has_new_names;  /* the operation has changed the schema */
     bool has_settings;   /* a PRAGMA has changed the connection: undone after the operation */
     bool is_condemned;   /* the file is damaged and was put aside */
     const char *refusal; /* why the authorizer has refused; NULL: it has not */
@@ -52,6 +55,8 @@ int sql_guard(struct sql *sql);
 /* Tells SQLite the quota of the operation, and undoes settings of those before. SQLite's code. */
 int sql_set_quota(struct sql *sql, uint32_t sql_mib);
 int sql_undo_settings(struct sql *sql);
+/* Counts the views and triggers of the schema, if it may have changed. Before an operation. SQLite's code. */
+int sql_count_views(struct sql *sql);
 /* Checks that the operation has given nothing a reserved name: the authorizer does not hear of the new name of ALTER TABLE. SQLITE_AUTH: it
  * has. */
 int sql_check_names(struct sql *sql);

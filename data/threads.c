@@ -16,9 +16,6 @@
 
 #include "common/io.h"
 
-/* SQLite has no bound for some of its recursions but the length of a statement: 4,000 tables of WITH, each of which reads the one before, take
- * between 1 and 2 MiB, and triggers and views that lead to each other more. Memory that is not touched costs nothing. */
-#define STACK_BYTES ((size_t) 8 << 20)
 #define THREADS_MAX 64
 
 STAILQ_HEAD(work_list, work);
@@ -89,7 +86,7 @@ static int start_one(struct threads *threads)
     int r = pthread_attr_init(&attributes);
     if (r != 0)
         return -r;
-    r = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    r = pthread_attr_setstacksize(&attributes, THREADS_STACK_BYTES);
     if (r == 0)
         r = pthread_create(&threads->ids[threads->n], &attributes, live, threads);
     (void) pthread_attr_destroy(&attributes);

@@ -5,7 +5,12 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <sys/queue.h>
+
+/* Stack of a thread. SQLite's recursions over a statement alone take up to 2 MiB (4,000 tables of WITH, each of which reads the one before), those over a
+ * schema what database_memory.h lets them. Memory that is not touched costs nothing. */
+#define THREADS_STACK_BYTES ((size_t) 8 << 20)
 
 /* A piece of work, embedded in what it is for. Between threads_give and threads_take it is a thread's. */
 struct work {
