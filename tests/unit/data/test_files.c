@@ -232,6 +232,26 @@ static void test_files_that_were_cut_are_put_aside(void **state)
     rig_remove("cut");
 }
 
+/* All files of a tenant are in one folder. */
+static void test_the_newest_files_are_kept_aside(void **state)
+{
+    static const char *const names[] = { "old", "new" };
+    char notice[512], bytes[200];
+
+    (void) state;
+    for (unsigned i = 0; i < 7; i++) {
+        (void) memset(bytes, 'x', sizeof bytes);
+        (void) snprintf(bytes, sizeof bytes, "round %u", i);
+        write_file(names[i >= 4], bytes, sizeof bytes);
+        assert_true(go_on_kv(names[i >= 4], notice));
+        (void) usleep(20000); /* the clock of a file system's times goes in steps */
+    }
+    check_aside("old", 0);
+    check_aside("new", 3);
+    rig_remove("old");
+    rig_remove("new");
+}
+
 static void test_a_file_of_something_else_is_put_aside(void **state)
 {
     static const char *const statements[] = {
@@ -483,6 +503,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_that_are_no_databases_are_put_aside),
         cmocka_unit_test(test_files_that_were_cut_are_put_aside),
+        cmocka_unit_test(test_the_newest_files_are_kept_aside),
         cmocka_unit_test(test_a_file_of_something_else_is_put_aside),
         cmocka_unit_test(test_an_empty_file_is_a_new_one),
         cmocka_unit_test(test_links_are_not_followed),

@@ -393,6 +393,11 @@ static void test_corrupt_file_is_put_aside_with_a_notice(void **state)
     assert_int_equal(player.n_notices, 1);
     assert_string_equal(player.noticed, "a");
     assert_non_null(strstr(player.notice, "a/kv.db is corrupt"));
+    for (unsigned i = 0; i < 4; i++) { /* old ones are removed */
+        (void) player_await(&player, player_close_tenant(&player, "a"));
+        spoil(&player, "default/a/kv.db");
+        expect_status(&player, get(&player, "a", "key"), 404);
+    }
     expect_status(&player, get(&player, "b", "key"), 200);
     assert_int_equal(player_end(&player), 0);
 }
