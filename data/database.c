@@ -69,7 +69,7 @@ static int on_commit(void *owner, sqlite3 *db, const char *schema, int pages)
     return SQLITE_OK;
 }
 
-static int set_options(sqlite3 *db)
+int database_set_options(sqlite3 *db)
 {
     int code = SQLITE_OK;
 
@@ -145,7 +145,7 @@ static int open_once(const char *path, database_setup_fn setup, void *owner, sql
         return SQLITE_CORRUPT;
     int code = sqlite3_open_v2(path, ret_db, flags, NULL);
     if (code == SQLITE_OK)
-        code = set_options(*ret_db);
+        code = database_set_options(*ret_db);
     if (code == SQLITE_OK)
         code = sqlite3_exec(*ret_db, settings, NULL, NULL, NULL);
     if (code == SQLITE_OK)

@@ -34,6 +34,9 @@ void database_condemn(sqlite3 *db, char notice[static DATABASE_NOTICE_BYTES]);
 /* Closes the file; all statements have been finalized. Returns NULL; takes NULL. */
 sqlite3 *database_close(sqlite3 *db);
 
+/* Turns all off that a hostile file could do on a connection. SQLite's code. */
+int database_set_options(sqlite3 *db);
+
 /* Returns whether an error of SQLite means that the file is damaged, and not only a virtual table's idea of itself. */
 bool database_is_corrupt(int code);
 /* Checks the file, within the bounds of the connection's progress handler. SQLITE_OK, SQLITE_CORRUPT or another code of SQLite. */

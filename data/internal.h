@@ -43,6 +43,7 @@
 /* Room for an answer of key-value at first: an operation that needs more is run again, alone. */
 #define DATA_ANSWER_FIRST ((size_t) 128 << 10)
 #define DATA_KV_MS 30000                 /* time of a job of key-value, its file being open */
+#define DATA_COPY_MS 600000              /* of a piece of a copy of a database, or a migration */
 #define DATA_END_MS 30000                /* time of a job that nobody wants any more */
 #define DATA_WAIT_NS (30 * NSEC_PER_SEC) /* for more of a request, or for a thread */
 #define DATA_IDLE_NS (60 * NSEC_PER_SEC) /* after which a file that nobody uses is closed */
@@ -286,6 +287,8 @@ bool operation_is_to_run_again(struct operation *operation);
 bool operation_is_to_wait_again(struct operation *operation);
 /* Takes an operation from its thread: its answer goes out, or it is freed. */
 void operation_on_returned(struct data *data, struct operation *operation, const struct job *job);
+/* Returns whether the operation is the operator's, and sql_ms does not count for it: all but statements. */
+bool operation_is_copy(const struct operation *operation);
 /* Returns the bytes that an operation may have in memory while a thread has it. */
 size_t operation_need(const struct operation *operation);
 /* Goes on with answers for a client that has taken all that was queued. */

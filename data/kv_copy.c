@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Export and import of all namespaces of a tenant, for the operator. A page of an export is made in one transaction; what is written between two
- * pages is in the copy if its key comes after the cursor.
+ * pages is in the copy if its key comes after the cursor. Besides, the names of the tenant's databases, whose files are beside that of the namespaces.
  */
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "config/names.h"
+#include "data/database_aside.h"
 #include "data/kv_internal.h"
+
+#define DATABASE_START "sql-"
+#define DATABASE_END ".db"
 
 #define PAGE_MAX_BYTES ((size_t) 16 << 20)
 #define CURSOR_MAX_BYTES (KV_SPACE_MAX_BYTES + 1 + KV_KEY_MAX_BYTES)
@@ -244,4 +250,59 @@ int kv_import(struct kv *kv, struct data_operation *operation, struct values val
         n++;
     }
     return answer_count(operation, n);
+}
+
+/* ---- databases */
+
+static void close_folder(DIR **folder)
+{
+    if (*folder)
+        (void) closedir(*folder);
+}
+
+/* Returns the folder of the tenant's files, or NULL (errno). */
+static DIR *open_folder(const struct kv *kv)
+{
+    const char *path = sqlite3_db_filename(kv->db, "main"), *end = strrchr(path, '/');
+    char folder[DATABASE_PATH_BYTES];
+
+    (void) snprintf(folder, sizeof folder, "%.*s", end ? (int) (end - path) : 1, end ? path : ".");
+    return opendir(folder);
+}
+
+/* Returns the database's name in that of its file, or none. */
+static struct kv_bytes find_database(const char *file)
+{
+    const size_t size = strlen(file), frame = strlen(DATABASE_START) + strlen(DATABASE_END);
+    const bool is_one = size > frame &&
+                        strncmp(file, DATABASE_START, strlen(DATABASE_START)) == 0 &&
+                        strcmp(file + size - strlen(DATABASE_END), DATABASE_END) == 0;
+
+    return is_one
+               ? (struct kv_bytes){ (const uint8_t *) file + strlen(DATABASE_START), size - frame }
+               : (struct kv_bytes){ NULL, 0 };
+}
+
+int kv_databases(struct kv *kv, struct data_operation *operation, struct values values,
+                 struct kv_bytes rest)
+{
+    _cleanup_(close_folder) DIR *folder = open_folder(kv);
+    const struct dirent *entry;
+
+    (void) rest;
+    if (values.at != values.end)
+        return kv_fail_answer(operation, -EPROTO);
+    if (!folder)
+        return SQLITE_CANTOPEN;
+    int r = kv_answer_begin(operation);
+    const size_t start = operation->answer.size;
+    while (r == 0 && (entry = readdir(folder))) {
+        const struct kv_bytes name = find_database(entry->d_name);
+        if (name.size > 0)
+            r = kv_add_bytes(operation, VALUE_TEXT, name);
+    }
+    if (r < 0)
+        return kv_fail_answer(operation, r);
+    kv_answer_end(operation, operation->answer.size - start);
+    return SQLITE_OK;
 }

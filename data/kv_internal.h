@@ -144,6 +144,8 @@ int kv_list(struct kv *kv, struct data_operation *operation, struct values value
             struct kv_bytes rest);
 int kv_export(struct kv *kv, struct data_operation *operation, struct values values,
               struct kv_bytes rest);
+int kv_databases(struct kv *kv, struct data_operation *operation, struct values values,
+                 struct kv_bytes rest);
 int kv_import(struct kv *kv, struct data_operation *operation, struct values values,
               struct kv_bytes rest);
 

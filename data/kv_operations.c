@@ -336,6 +336,7 @@ static const struct kv_verb verbs[] = {
     { "delete", delete, .is_read = false },
     { "list", kv_list, .is_read = true },
     { "export", kv_export, .is_read = true, .is_operators = true },
+    { "databases", kv_databases, .is_read = true, .is_operators = true },
     { "import", kv_import, .is_alone = true, .is_operators = true },
 };
 

@@ -56,7 +56,9 @@ void lane_check(struct lane *lane)
 static uint64_t deadline_of(const struct operation *first, uint64_t now_ns)
 {
     const struct lane *lane = first->lane;
-    uint64_t ms = is_sql(lane) ? first->run.limits.sql_ms : lane->data->kv_ms;
+    uint64_t ms = !is_sql(lane)              ? lane->data->kv_ms
+                  : operation_is_copy(first) ? DATA_COPY_MS
+                                             : first->run.limits.sql_ms;
 
     return ms == UINT32_MAX ? UINT64_MAX : now_ns + ms * NSEC_PER_MSEC;
 }

@@ -53,7 +53,7 @@ static size_t request_max(const struct operation *operation)
 {
     if (is_sql(operation))
         return SQL_REQUEST_MAX_BYTES + ARGUMENTS_MAX_BYTES;
-    return strcmp(operation->name, "put") == 0
+    return strcmp(operation->name, "put") == 0 || strcmp(operation->name, "import") == 0
                ? mib(operation->run.limits.kv_value_mib) + ARGUMENTS_MAX_BYTES
                : OTHER_REQUEST_MAX_BYTES;
 }
@@ -71,6 +71,12 @@ size_t operation_need(const struct operation *operation)
     bool is_all = is_sql(operation) || operation->is_large;
 
     return operation->room + (is_all ? answer_max(operation) : DATA_ANSWER_FIRST);
+}
+
+bool operation_is_copy(const struct operation *operation)
+{
+    return operation->run.is_operator && strcmp(operation->name, "query") != 0 &&
+           strcmp(operation->name, "exec") != 0;
 }
 
 /* ---- the end */
@@ -458,6 +464,7 @@ static void prepare(struct operation *operation, const Skep__Data__Open *open)
     operation->run.name = operation->name;
     operation->run.space = operation->space;
     operation->run.limits = limits_of(open->limits);
+    operation->run.is_operator = open->is_operator;
     operation->most = request_max(operation);
 }
 
@@ -484,7 +491,8 @@ static void begin(struct data *data, struct operation *operation)
                       "the tenant's files are being closed");
     else if (tenant->n_operations > DATA_TENANT_OPERATIONS_MAX)
         operation_end(data, operation, BUSY, "too many operations of this tenant");
-    else if (!tenant_take_rate(tenant, operation->run.limits.storage_rate, operation->opened_ns))
+    else if (!operation->run.is_operator &&
+             !tenant_take_rate(tenant, operation->run.limits.storage_rate, operation->opened_ns))
         refuse(data, operation, 429, "more operations a second than storage_rate allows");
     else if (!operation_count(data, operation, operation->has_body ? DATA_WINDOW_BYTES : 0))
         operation_end(data, operation, BUSY, NO_MEMORY);

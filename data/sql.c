@@ -28,7 +28,7 @@ static void sql_cleanup(struct sql **sql)
 
 /* ---- open and close */
 
-static int read_integer(sqlite3 *db, const char *text, int64_t *ret_integer)
+int sql_read_integer(sqlite3 *db, const char *text, int64_t *ret_integer)
 {
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(db, text, -1, &statement, NULL);
@@ -44,12 +44,12 @@ static int setup(sqlite3 *db, void *owner)
 {
     struct sql *sql = owner;
     int64_t n;
-    int code = read_integer(db, "SELECT count(*) FROM sqlite_schema", &n);
+    int code = sql_read_integer(db, "SELECT count(*) FROM sqlite_schema", &n);
 
     if (code == SQLITE_OK)
-        code = read_integer(db, "PRAGMA page_size", &sql->page_bytes);
+        code = sql_read_integer(db, "PRAGMA page_size", &sql->page_bytes);
     if (code == SQLITE_OK)
-        code = read_integer(db, "PRAGMA page_count", &sql->pages);
+        code = sql_read_integer(db, "PRAGMA page_count", &sql->pages);
     return code;
 }
 
@@ -65,8 +65,8 @@ int sql_open(const char *path, struct sql **ret_sql, char notice[static 512])
     int code = database_prepare(sql->db, own, SQL_OWN_STATEMENTS, sql->own);
     if (code == SQLITE_OK)
         code = sql_guard(sql);
-    if (code != SQLITE_OK)
-        return database_errno(code);
+    if (code != SQLITE_OK || sql_copies_open(sql) < 0)
+        return code == SQLITE_OK ? -ENOMEM : database_errno(code);
     *ret_sql = TAKE_PTR(sql);
     return 0;
 }
@@ -75,6 +75,7 @@ struct sql *sql_close(struct sql *sql)
 {
     if (!sql)
         return NULL;
+    sql_copies_close(sql);
     sql_cache_clear(sql);
     database_finalize(sql->own, SQL_OWN_STATEMENTS);
     (void) database_close(sql->db);
@@ -203,6 +204,13 @@ static const struct verb verbs[] = {
     { "query", sql_query, .is_operators = false },
     { "exec", sql_exec, .is_operators = false },
     { "migrate", sql_migrate, .is_operators = true, .has_own_transactions = true },
+    { "copy-begin", sql_copy_begin, .is_operators = true, .has_own_transactions = true },
+    { "copy-step", sql_copy_step, .is_operators = true, .has_own_transactions = true },
+    { "copy-read", sql_copy_read, .is_operators = true, .has_own_transactions = true },
+    { "copy-end", sql_copy_end, .is_operators = true, .has_own_transactions = true },
+    { "restore-begin", sql_restore_begin, .is_operators = true, .has_own_transactions = true },
+    { "restore-write", sql_restore_write, .is_operators = true, .has_own_transactions = true },
+    { "restore-commit", sql_restore_commit, .is_operators = true, .has_own_transactions = true },
 };
 
 static const struct verb *find_verb(const struct data_operation *operation)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Parts of the SQL engine: what statements may do (sql_guard.c), prepared statements (sql_cache.c), rows as JSON (sql_json.c) and operations
- * (sql_query.c, sql_exec.c).
+ * (sql_query.c, sql_exec.c, sql_copy.c).
  */
 #pragma once
 
@@ -27,9 +27,13 @@ struct sql_cached {
     sqlite3_stmt *statement;
 };
 
+struct sql_copies;
+
 struct sql {
     sqlite3 *db;
-    sqlite3 *memory; /* for functions */
+    struct sql_copies *copies; /* owned */
+    int64_t copy_number;       /* of the last copy that was begun */
+    sqlite3 *memory;           /* for functions */
     sqlite3_stmt *own[SQL_OWN_STATEMENTS];
     struct sql_cached cache[SQL_CACHE_STATEMENTS];
     uint64_t uses;
@@ -112,7 +116,25 @@ int sql_run_script(struct sql *sql, const char *text, unsigned *ret_n, unsigned 
 /* Opens its own transactions. */
 int sql_migrate(struct sql *sql, struct data_operation *operation, struct values values);
 
+/* ---- sql_copy.c */
+
+/* Makes the state of copies, and removes files that were left behind. 0 or -ENOMEM. */
+int sql_copies_open(struct sql *sql);
+/* Ends all copies. sql->db is still open. */
+void sql_copies_close(struct sql *sql);
+/* Operations: SQLite's codes, as of sql_query. All but the reading ones open their own transactions. */
+int sql_copy_begin(struct sql *sql, struct data_operation *operation, struct values values);
+int sql_copy_step(struct sql *sql, struct data_operation *operation, struct values values);
+int sql_copy_read(struct sql *sql, struct data_operation *operation, struct values values);
+int sql_copy_end(struct sql *sql, struct data_operation *operation, struct values values);
+int sql_restore_begin(struct sql *sql, struct data_operation *operation, struct values values);
+int sql_restore_write(struct sql *sql, struct data_operation *operation, struct values values);
+int sql_restore_commit(struct sql *sql, struct data_operation *operation, struct values values);
+
 /* ---- sql.c */
+
+/* Runs a statement of the engine, with one row of one integer. SQLite's code. */
+int sql_read_integer(sqlite3 *db, const char *text, int64_t *ret_integer);
 
 int sql_begin(struct sql *sql);
 /* Commits, and notes in the operation whether that has written. */

@@ -129,6 +129,7 @@ static int send_open(const struct data_call *call, const struct data_request *re
     open.has_body = request->has_body;
     open.credit = request->credit;
     open.limits = &limits;
+    open.is_operator = request->is_operator;
     frame.message_case = SKEP__DATA__TO_DATA__MESSAGE_OPEN;
     frame.open = &open;
     return helper_send_frame(call->stream.streams->helper, &frame.base);
