@@ -88,6 +88,7 @@ const struct verb *cli_find_verb(const char *name); /* returns NULL if there is 
     X(versions) \
     X(remove) \
     X(secrets) \
+    X(data) \
     X(status) \
     X(stats) \
     X(tenants) \

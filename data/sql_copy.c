@@ -18,7 +18,7 @@
 #include "data/sql_internal.h"
 
 #define STEP_PAGES 1000 /* between two looks at the time */
-#define STEPS 2         /* of one operation */
+#define STEPS 2         /* steps of one operation */
 #define PART_BYTES ((size_t) 512 << 10)
 #define PROGRESS_OPCODES 10000
 
@@ -276,7 +276,7 @@ int sql_restore_begin(struct sql *sql, struct data_operation *operation, struct 
     drop(sql, copy);
     int r = name_file(sql, copy, path);
     if (r == 0) {
-        copy->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        copy->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         r = copy->fd < 0 ? -errno : 0;
     }
     if (r < 0)

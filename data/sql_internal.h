@@ -32,7 +32,7 @@ struct sql_copies;
 struct sql {
     sqlite3 *db;
     struct sql_copies *copies; /* owned */
-    int64_t copy_number;       /* of the last copy that was begun */
+    int64_t copy_number;       /* number of the last copy that was begun */
     sqlite3 *memory;           /* for functions */
     sqlite3_stmt *own[SQL_OWN_STATEMENTS];
     struct sql_cached cache[SQL_CACHE_STATEMENTS];

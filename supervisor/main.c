@@ -377,6 +377,7 @@ static int make_admin(struct skepd *skepd)
         .front = skepd->front,
         .reload = skepd->reload,
         .deploys = skepd->deploys,
+        .data = skepd->data,
     };
 
     return admin_new(&options, &skepd->admin);

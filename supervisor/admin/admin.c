@@ -51,6 +51,7 @@ struct admin {
 static void client_free(struct admin_client *client)
 {
     admin_leave_deploy(client);
+    admin_leave_data(client);
     admin_walk_done(&client->walk);
     reload_forget(client->admin->with.reload, client);
     LIST_REMOVE(client, entry);

@@ -14,6 +14,7 @@
 
 struct admin;
 struct admin_client;
+struct data;
 struct deploys;
 struct event_base;
 struct health;
@@ -53,6 +54,7 @@ struct admin_options {
     const struct http_front *front;
     struct reload *reload;
     struct deploys *deploys;
+    struct data *data; /* NULL: there is no storage */
 };
 
 /* Listens on socket_path (mode 0660, with the group of the config; its folder must exist; a

@@ -36,7 +36,10 @@
     X(SECRET_SET, secret_set, ADMIN_MAY_WRITE) \
     X(SECRET_REMOVE, secret_remove, ADMIN_MAY_WRITE) \
     X(SECRETS, secrets, ADMIN_MAY_READ) \
-    X(EGRESS, egress, ADMIN_MAY_READ)
+    X(EGRESS, egress, ADMIN_MAY_READ) \
+    X(DATA, data, ADMIN_MAY_WRITE) \
+    X(DATA_PART, data_part, ADMIN_MAY_WRITE) \
+    X(DATA_READ, data_read, ADMIN_MAY_WRITE)
 /* clang-format on */
 
 #define ADMIN_DECLARE_HANDLER(case_name, name, right) \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Declarations that the files of the admin socket share: admin.c (clients), socket.c (the socket
- * file), roles.c (rights), operator.c, deploys.c, logs.c, reload.c, inspect.c and reports.c
+ * file), roles.c (rights), operator.c, deploys.c, data.c, logs.c, reload.c, inspect.c and reports.c
  * (commands), report*.c (answers). No other file includes this.
  */
 #pragma once
@@ -60,7 +60,8 @@ struct admin_client {
     char *tenant;                /* the tenant whose lines it gets; NULL: all */
     enum tenant_log_level level; /* least important level of the lines */
     uint64_t lost;               /* lines since the last one that was sent */
-    struct deploy *deploy; /* borrowed: the deploy that it waits for, or uploads; NULL: none */
+    struct deploy *deploy;   /* borrowed: the deploy that it waits for, or uploads; NULL: none */
+    struct admin_data *data; /* owned: an operation of storage; NULL: none */
     struct admin_walk walk;
 };
 LIST_HEAD(admin_client_list, admin_client);
@@ -117,6 +118,11 @@ void admin_forward_line(struct admin_client_list *clients, const struct counted 
 
 /* Separates a client that goes from its deploy. */
 void admin_leave_deploy(struct admin_client *client);
+
+/* ---- data.c */
+
+/* Gives up the client's operation of storage. */
+void admin_leave_data(struct admin_client *client);
 
 /* ---- report*.c: fill an answer from the objects of `with`. Memory comes from the arena; texts are
  * borrowed from those objects, so pack the answer before anything changes. 0 or -ENOMEM. skip:

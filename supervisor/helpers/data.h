@@ -26,7 +26,7 @@ struct data_request {
     const char *space;     /* namespace or database */
     const char *operation; /* a to z and "-", at most DATA_OPERATION_NAME_MAX */
     bool has_body;
-    bool is_operator; /* of `skep data`; never of a tenant's call */
+    bool is_operator; /* asked by `skep data` or a deploy, never by a tenant */
     uint32_t
         credit; /* bytes of the answer's body that may come at once; at most DATA_CREDIT_MAX_BYTES */
     const struct limits *limits;
