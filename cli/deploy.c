@@ -321,18 +321,22 @@ const struct verb verb_deploy = {
     .name = "deploy",
     .arguments = "DIR",
     .summary = "send a tenant's folder, and serve it once it has loaded",
-    .help = "DIR holds skep.yaml, which names the tenant. The new version is stored, loads in a\n"
-            "worker, and only then takes over, without a failed request. If it does not load,\n"
-            "the version before serves on, and the error is shown. The same content again is no\n"
-            "new version. If it fails far more often than the one before in its first time, that\n"
-            "one comes back by itself (deploy: in skepd.yaml). While another deploy of the tenant\n"
-            "is under way, this one waits for it, 20 s at most.\n\n"
-            "Values of --env belong to this version only: give them with each deploy. Other users\n"
-            "of this machine can see the command line while it runs, but not the file of\n"
-            "--env-file: lines NAME=VALUE; empty ones and those that begin with # are left out.\n\n"
-            "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
-            "served already), routes, files, bytes, boot_us (that loading took), notes (rules of\n"
-            "allowed_hosts that allow nothing by skepd.yaml as it is now).\n",
+    .help =
+        "DIR holds skep.yaml, which names the tenant. The new version is stored, loads in a\n"
+        "worker, and only then takes over, without a failed request. If it does not load,\n"
+        "the version before serves on, and the error is shown. The same content again is no\n"
+        "new version. If it fails far more often than the one before in its first time, that\n"
+        "one comes back by itself (deploy: in skepd.yaml). While another deploy of the tenant\n"
+        "is under way, this one waits for it, 20 s at most.\n\n"
+        "Migrations of its databases (migrations: in skep.yaml) are applied once it has loaded,\n"
+        "and are listed. If one fails, it is undone, and the version before serves on.\n\n"
+        "Values of --env belong to this version only: give them with each deploy. Other users\n"
+        "of this machine can see the command line while it runs, but not the file of\n"
+        "--env-file: lines NAME=VALUE; empty ones and those that begin with # are left out.\n\n"
+        "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
+        "served already), routes, files, bytes, boot_us (that loading took), notes (rules of\n"
+        "allowed_hosts that allow nothing by skepd.yaml as it is now), migrations (that were\n"
+        "applied: DATABASE/FILE).\n",
     .options = deploy_options,
     .run = run,
 };

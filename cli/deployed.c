@@ -34,6 +34,11 @@ void deployed_print(const void *message)
         output_text(stdout, deployed->routes[i].data, deployed->routes[i].len);
         (void) printf("\n");
     }
+    for (size_t i = 0; i < deployed->n_migrations; i++) {
+        (void) printf("  applied ");
+        output_text(stdout, deployed->migrations[i].data, deployed->migrations[i].len);
+        (void) printf("\n");
+    }
     if (deployed->previous.len > 0) {
         (void) printf("  before  ");
         print_version(deployed->previous);

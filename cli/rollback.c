@@ -37,6 +37,6 @@ const struct verb verb_rollback = {
         "version that served before. The version loads first, and takes over without a failed\n"
         "request.\n\n"
         "Fields of --json: tenant, version, previous (that served until now), unchanged,\n"
-        "routes, files, bytes, boot_us, notes.\n",
+        "routes, files, bytes, boot_us, notes, migrations (none).\n",
     .run = run,
 };

@@ -312,6 +312,9 @@ int manifest_read(const char *dir, uint32_t max_bytes, struct manifest **ret_man
                           manifest->main, dir);
         return -EINVAL;
     }
+    r = manifest_check_migrations(manifest, errors);
+    if (r < 0)
+        return r;
     *ret_manifest = TAKE_PTR(manifest);
     return 0;
 }

@@ -48,8 +48,10 @@ enum binding_kind {
 
 struct binding { /* env.NAME */
     enum binding_kind kind;
-    char *name;    /* as in an env_entry; neither another binding nor env has it */
-    char *target;  /* name of the tenant, of the namespace, or of the database */
+    char *name;   /* as in an env_entry; neither another binding nor env has it */
+    char *target; /* name of the tenant, of the namespace, or of the database */
+    char *
+        migrations; /* folder of the database's migrations, relative and normalised; NULL: it has none */
     unsigned line; /* in skep.yaml, for messages */
 };
 
@@ -129,6 +131,13 @@ const struct binding *manifest_find_binding(const struct manifest *manifest, con
 bool binding_is_storage(const struct binding *binding);
 /* Finds the first binding of the tenant that leads to storage; NULL if there is none. */
 const struct binding *manifest_find_storage(const struct manifest *manifest);
+
+/* Returns whether a file is a migration of that binding, and the code of the tenant has no use for it. */
+bool binding_has_migration(const struct binding *binding, const struct tenant_file *file);
+/* Returns whether a file is a migration of any binding: workers do not get it. */
+bool manifest_is_migration(const struct manifest *manifest, const struct tenant_file *file);
+/* Most bytes of all migrations of a database: they go to it as one request. */
+#define MIGRATIONS_MAX_BYTES ((size_t) 7 << 20)
 
 /* Finds a secret by its name; NULL if the tenant does not use it. */
 const struct secret_use *manifest_find_secret(const struct manifest *manifest, const char *name);

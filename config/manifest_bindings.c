@@ -7,6 +7,9 @@
 
 #include "common/cleanup.h"
 #include "config/names.h"
+#include "config/tenant_files.h"
+
+#define MIGRATION_END ".sql"
 
 static bool is_taken(const struct manifest *manifest, const char *name)
 {
@@ -35,6 +38,54 @@ const struct binding *manifest_find_storage(const struct manifest *manifest)
         if (binding_is_storage(&manifest->bindings[i]))
             return &manifest->bindings[i];
     return NULL;
+}
+
+/* ---- migrations */
+
+bool binding_has_migration(const struct binding *binding, const struct tenant_file *file)
+{
+    const size_t folder = binding->migrations ? strlen(binding->migrations) : 0;
+    const size_t size = strlen(file->path), end = strlen(MIGRATION_END);
+
+    return folder > 0 && size > folder + 1 + end &&
+           strncmp(file->path, binding->migrations, folder) == 0 && file->path[folder] == '/' &&
+           !strchr(file->path + folder + 1, '/') &&
+           strcmp(file->path + size - end, MIGRATION_END) == 0;
+}
+
+bool manifest_is_migration(const struct manifest *manifest, const struct tenant_file *file)
+{
+    for (unsigned i = 0; i < manifest->n_bindings; i++)
+        if (binding_has_migration(&manifest->bindings[i], file))
+            return true;
+    return false;
+}
+
+int manifest_check_migrations(const struct manifest *manifest, struct config_errors *errors)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < manifest->n_bindings; i++) {
+        const struct binding *binding = &manifest->bindings[i];
+        size_t bytes = 0, n = 0;
+        for (unsigned k = 0; k < manifest->n_files && binding->migrations; k++)
+            if (binding_has_migration(binding, &manifest->files[k])) {
+                bytes += manifest->files[k].size;
+                n++;
+            }
+        if (!binding->migrations || (n > 0 && bytes <= MIGRATIONS_MAX_BYTES))
+            continue;
+        r = -EINVAL;
+        if (n == 0)
+            config_errors_add(errors, manifest->file, binding->line,
+                              "migrations: no file *.sql in the folder \"%s\" of the tenant",
+                              binding->migrations);
+        else
+            config_errors_add(errors, manifest->file, binding->line,
+                              "migrations: \"%s\" is too large: expected at most %zu MiB",
+                              binding->migrations, MIGRATIONS_MAX_BYTES >> 20);
+    }
+    return r;
 }
 
 /* ---- kinds. Each is a row, whose reader is given the struct binding, and sets kind and target. */
@@ -118,6 +169,44 @@ static int read_sql(const struct key_reading *reading, const struct key *key,
     return read_storage(reading, node, binding);
 }
 
+/* Returns the folder without "./" before and "/" behind it; malloc'ed, NULL: out of memory. */
+static char *normalise(const char *folder)
+{
+    size_t size;
+
+    while (strncmp(folder, "./", 2) == 0)
+        folder += 2;
+    for (size = strlen(folder); size > 0 && folder[size - 1] == '/';)
+        size--;
+    return strndup(folder, size);
+}
+
+static int read_migrations(const struct key_reading *reading, const struct key *key,
+                           const struct yaml_node *node, void *base)
+{
+    const struct manifest *manifest = reading->root;
+    struct binding *binding = base;
+
+    (void) key;
+    binding->migrations = normalise(node->value);
+    if (!binding->migrations)
+        return -ENOMEM;
+    const char *expected = tenant_path_check(binding->migrations);
+    if (binding->kind != BINDING_SQL)
+        yaml_error(reading->document, node, reading->errors,
+                   "migrations are of a database: expected `sql` beside it");
+    else if (expected)
+        yaml_error(reading->document, node, reading->errors, "\"%s\" is not a folder: %s",
+                   node->value, expected);
+    for (const struct binding *one = manifest->bindings; one < binding; one++)
+        if (one->kind == BINDING_SQL && one->migrations && binding->target &&
+            strcmp(one->target, binding->target) == 0)
+            yaml_error(reading->document, node, reading->errors,
+                       "the database \"%s\" has migrations by the binding %s: expected them once",
+                       one->target, one->name);
+    return 0;
+}
+
 /* clang-format off */
 static const struct key binding_rows[] = {
     { .name = "name", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
@@ -128,6 +217,8 @@ static const struct key binding_rows[] = {
       .help = "the namespace of the tenant's keys and values that env.NAME reads and writes" },
     { .name = "sql", .kind = KEY_TEXT, .is_choice = true, .reload = RELOAD_VERSION, .read = read_sql,
       .help = "the database of the tenant that env.NAME queries" },
+    { .name = "migrations", .kind = KEY_TEXT, .reload = RELOAD_VERSION, .read = read_migrations,
+      .help = "with sql: the folder of *.sql files that are applied to the database, once each and in the order of their names, before the version serves" },
 };
 /* clang-format on */
 
@@ -231,6 +322,10 @@ int manifest_copy_bindings(const struct manifest *from, struct manifest *to)
         *binding = from->bindings[i];
         binding->name = strdup(from->bindings[i].name);
         binding->target = strdup(from->bindings[i].target);
+        binding->migrations = NULL;
+        if (from->bindings[i].migrations &&
+            !(binding->migrations = strdup(from->bindings[i].migrations)))
+            return -ENOMEM;
         if (!binding->name || !binding->target)
             return -ENOMEM;
     }
@@ -242,6 +337,11 @@ int manifest_copy_bindings(const struct manifest *from, struct manifest *to)
     return 0;
 }
 
+static bool has_same_migrations(const struct binding *a, const struct binding *b)
+{
+    return strcmp(a->migrations ? a->migrations : "", b->migrations ? b->migrations : "") == 0;
+}
+
 bool manifest_has_same_bindings(const struct manifest *a, const struct manifest *b)
 {
     if (a->n_bindings != b->n_bindings || a->n_callers != b->n_callers)
@@ -249,7 +349,8 @@ bool manifest_has_same_bindings(const struct manifest *a, const struct manifest 
     for (unsigned i = 0; i < a->n_bindings; i++)
         if (a->bindings[i].kind != b->bindings[i].kind ||
             strcmp(a->bindings[i].name, b->bindings[i].name) != 0 ||
-            strcmp(a->bindings[i].target, b->bindings[i].target) != 0)
+            strcmp(a->bindings[i].target, b->bindings[i].target) != 0 ||
+            !has_same_migrations(&a->bindings[i], &b->bindings[i]))
             return false;
     for (unsigned i = 0; i < a->n_callers; i++)
         if (strcmp(a->callers[i], b->callers[i]) != 0)
@@ -262,6 +363,7 @@ void manifest_free_bindings(struct manifest *manifest)
     for (unsigned i = 0; i < manifest->n_bindings; i++) {
         free(manifest->bindings[i].name);
         free(manifest->bindings[i].target);
+        free(manifest->bindings[i].migrations);
     }
     for (unsigned i = 0; i < manifest->n_callers; i++)
         free(manifest->callers[i]);

@@ -18,4 +18,6 @@ int manifest_read_callers(const struct key_reading *reading, const struct key *k
 /* Copies both. 0 or -ENOMEM; `to` is half-filled then, for manifest_free. */
 int manifest_copy_bindings(const struct manifest *from, struct manifest *to);
 bool manifest_has_same_bindings(const struct manifest *a, const struct manifest *b);
+/* Checks that each folder of migrations has some, and not too large ones, once the files are read. 0 or -EINVAL with errors filled. */
+int manifest_check_migrations(const struct manifest *manifest, struct config_errors *errors);
 void manifest_free_bindings(struct manifest *manifest);

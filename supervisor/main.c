@@ -257,6 +257,7 @@ static int make_versions(struct skepd *skepd)
         .base = skepd->base,
         .tenants = skepd->tenants,
         .placements = skepd->placements,
+        .data = skepd->data,
         .is_dev = skepd->is_dev,
     };
 

@@ -69,6 +69,12 @@ static void send_deployed(struct admin_client *client, const struct deploy_resul
     deployed.bytes = result->bytes;
     deployed.boot_us = result->boot_us;
     deployed.notes = notes;
+    _cleanup_free_ ProtobufCBinaryData *migrations =
+        calloc(result->n_migrations + 1, sizeof *migrations);
+    for (unsigned i = 0; migrations && i < result->n_migrations; i++)
+        migrations[i] = admin_bytes(result->migrations[i], strlen(result->migrations[i]));
+    deployed.migrations = migrations;
+    deployed.n_migrations = migrations ? result->n_migrations : 0;
     deployed.n_notes = list_notes(client, result->manifest, notes, ARRAY_LEN(notes));
     (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED, &deployed);
     for (size_t i = 0; i < deployed.n_notes; i++)

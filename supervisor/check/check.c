@@ -154,7 +154,8 @@ static void send_all(struct check *check)
     int r = send_begin(check);
 
     for (unsigned i = 0; i < check->tenant->n_files && r == 0; i++)
-        r = send_file(check, &check->tenant->files[i]);
+        if (!manifest_is_migration(check->tenant, &check->tenant->files[i]))
+            r = send_file(check, &check->tenant->files[i]);
     last.placement = 1;
     if (r == 0)
         r = send_frame(check, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_CHECK, &last);

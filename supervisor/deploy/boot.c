@@ -261,6 +261,8 @@ void deploy_switch(struct deploy *deploy, const char *previous)
         .files = deploy->files,
         .bytes = deploy->bytes,
         .boot_us = deploy->boot_us,
+        .migrations = deploy->migrated.names,
+        .n_migrations = deploy->migrated.n,
     };
     deploy_succeed(deploy, &result);
 }

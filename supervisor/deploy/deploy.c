@@ -72,6 +72,8 @@ void deploy_free(struct deploy *deploy)
     if (deploy->staged)
         deploy->staged->listener = NULL;
     sealed_secret_done(&deploy->sealed);
+    (void) migration_free(deploy->migration);
+    migrated_done(&deploy->migrated);
     free(deploy);
 }
 
@@ -83,6 +85,7 @@ void deploy_succeed(struct deploy *deploy, const struct deploy_result *result)
     TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
     if (asker.listener)
         asker.listener->done(asker.owner, result);
+    migrated_done(&deploy->migrated);
     free(deploy);
 }
 

@@ -37,6 +37,9 @@ struct deploy_result {
     bool is_unchanged; /* the version served already: nothing was done */
     uint32_t files;
     uint64_t bytes, boot_us;
+    /* Migrations that were applied for it: "DATABASE/FILE". */
+    char *const *migrations;
+    unsigned n_migrations;
     uint32_t versions;  /* for a removal: number of versions that are gone */
     uint32_t in_flight; /* likewise: requests that had not ended by then */
 };
@@ -61,7 +64,8 @@ enum deploy_state {
     DEPLOY_CHECKING,   /* rollback: the store looks whether the version is whole */
     DEPLOY_READING,    /* the reader reads the version */
     DEPLOY_BOOTING,    /* the version loads */
-    DEPLOY_COMMITTING, /* the version has loaded; the store makes it durable */
+    DEPLOY_MIGRATING,  /* the version has loaded; its migrations are applied */
+    DEPLOY_COMMITTING, /* the version is ready to serve; the store makes it durable */
     DEPLOY_LEAVING,    /* the removed tenant ends the requests that it has accepted */
     DEPLOY_CLEARING,   /* data removes what it has stored */
     DEPLOY_REMOVING,   /* the store removes it */
@@ -94,6 +98,8 @@ enum deploy_event {
     DEPLOY_ON_DRAIN,   /* skepd is about to end */
     DEPLOY_ON_CLEARED, /* answers of data */
     DEPLOY_ON_UNCLEARED,
+    DEPLOY_ON_MIGRATED,
+    DEPLOY_ON_UNMIGRATED,
     DEPLOY_EVENTS,
 };
 

@@ -15,6 +15,7 @@
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/secrets/secrets.h"
+#include "supervisor/versions/migrate.h"
 
 #define DEPLOY_TICK_US 20000
 #define DEPLOY_REASON_MAX 160
@@ -44,9 +45,11 @@ struct deploy {
     /* Time at which it fails; for a removal: at which it does not wait any longer. */
     uint64_t until_ns;
     uint64_t boot_from_ns, boot_us;
-    uint64_t leaving_number; /* number of the tenant that leaves */
-    unsigned n_clearing;     /* cordons whose data have not answered yet */
-    int clear_error;         /* -errno of one of them; 0: none has failed */
+    uint64_t leaving_number;     /* number of the tenant that leaves */
+    unsigned n_clearing;         /* cordons whose data have not answered yet */
+    int clear_error;             /* -errno of one of them; 0: none has failed */
+    struct migration *migration; /* owned; NULL: none is under way */
+    struct migrated migrated;    /* names of those that were applied */
     char reason[DEPLOY_REASON_MAX];
     char secret[SECRET_NAME_MAX_BYTES + 1]; /* name of a secret */
     struct sealed_secret sealed;            /* sealed value; { 0 }: the secret is removed */
@@ -131,6 +134,8 @@ int deploy_send_remove(struct deploy *deploy);
  * -errno; the deploy is still there. */
 int deploy_clear(struct deploy *deploy);
 int deploy_send_check(struct deploy *deploy);
+/* Begins to apply the migrations of the staged version. If that fails, the deploy is gone. */
+void deploy_migrate(struct deploy *deploy);
 int deploy_send_abort(struct deploy *deploy);
 
 /* Sends a request. message: one of the kind, whose first field after the base is the id. */

@@ -24,6 +24,7 @@ static void give_up(struct deploy *deploy)
 {
     struct version *staged = TAKE_PTR(deploy->staged);
 
+    deploy->migration = migration_free(deploy->migration);
     if (staged)
         versions_drop_staged(staged);
     if (deploy->kind != DEPLOY_UPLOAD || deploy_send_abort(deploy) < 0) {
@@ -223,12 +224,21 @@ static int load(struct deploy *deploy, const struct deploy_news *news)
 static int commit(struct deploy *deploy, const struct deploy_news *news)
 {
     (void) news;
-    deploy->boot_us = (io_now_ns() - deploy->boot_from_ns) / NSEC_PER_USEC;
     deploy->until_ns = UINT64_MAX; /* the disk may take long, but an answer comes */
     int r =
         deploy_send_commit(deploy, deploy->kind == DEPLOY_UPLOAD ? STORE_DEPLOY : STORE_ROLLBACK);
     if (r < 0)
         deploy_fail(deploy, r, STORE_UNREACHABLE);
+    return 0;
+}
+
+/* Applies the migrations of an upload. The version of a rollback had its own applied when it was deployed. */
+static int migrate(struct deploy *deploy, const struct deploy_news *news)
+{
+    deploy->boot_us = (io_now_ns() - deploy->boot_from_ns) / NSEC_PER_USEC;
+    if (deploy->kind != DEPLOY_UPLOAD || !version_has_migrations(deploy->staged))
+        return commit(deploy, news);
+    deploy_migrate(deploy);
     return 0;
 }
 
@@ -344,8 +354,16 @@ static const struct deploy_action actions[DEPLOY_STATES][DEPLOY_EVENTS] = {
     },
     [DEPLOY_BOOTING] = {
         [DEPLOY_ON_TICK] = ACTION(load),
-        [DEPLOY_ON_LOADED] = ACTION(commit),
+        [DEPLOY_ON_LOADED] = ACTION(migrate),
         [DEPLOY_ON_REFUSED] = ACTION(fail_load),
+        [DEPLOY_ON_DROPPED] = ACTION(fail_dropped),
+        [DEPLOY_ON_STORE_LOST] = ACTION(fail_upload),
+        [DEPLOY_ON_LEFT] = ACTION(fail_left),
+        [DEPLOY_ON_DRAIN] = ACTION(fail_drained),
+    },
+    [DEPLOY_MIGRATING] = {
+        [DEPLOY_ON_MIGRATED] = ACTION(commit),
+        [DEPLOY_ON_UNMIGRATED] = ACTION(fail_load),
         [DEPLOY_ON_DROPPED] = ACTION(fail_dropped),
         [DEPLOY_ON_STORE_LOST] = ACTION(fail_upload),
         [DEPLOY_ON_LEFT] = ACTION(fail_left),

@@ -160,6 +160,7 @@ static int send_file_part(struct placement *placement)
 /* Sends the next frame of the load. Returns its cost in bytes, 0 if it was the last one, or -errno. */
 static int send_next(struct placement *placement)
 {
+    const struct manifest *manifest = placement->version->manifest;
     struct load_progress *load = &placement->load;
 
     if (!load->has_begun) {
@@ -167,7 +168,10 @@ static int send_next(struct placement *placement)
         load->has_begun = r == 0;
         return r < 0 ? r : FRAME_COST_BYTES;
     }
-    if (load->file < placement->version->manifest->n_files)
+    while (load->file < manifest->n_files &&
+           manifest_is_migration(manifest, &manifest->files[load->file]))
+        load->file++;
+    if (load->file < manifest->n_files)
         return send_file_part(placement);
     return send_end(placement);
 }

@@ -9,7 +9,9 @@
 struct versions {
     /* Borrowed: the options. */
     struct tenants *tenants;
+    struct event_base *base;
     struct placements *placements;
+    struct data *data;
     bool is_dev;
     struct event *second;
 };

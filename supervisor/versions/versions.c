@@ -224,10 +224,11 @@ int versions_check_storage(const struct versions *versions, const struct manifes
     if (!before || !manifest_find_storage(before) || !manifest_find_storage(manifest) ||
         strcmp(before->cordon, manifest->cordon) == 0)
         return 0;
-    return failure_set_at(failure, -EXDEV, manifest->file, manifest->lines.cordon,
-                          "cordon: what the tenant has stored is in cordon \"%s\", and is not moved: "
-                          "expected \"%s\", or no bindings kv and sql",
-                          before->cordon, before->cordon);
+    return failure_set_at(
+        failure, -EXDEV, manifest->file, manifest->lines.cordon,
+        "cordon: what the tenant has stored is in cordon \"%s\", and is not moved: "
+        "expected \"%s\", or no bindings kv and sql",
+        before->cordon, before->cordon);
 }
 
 int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
@@ -379,6 +380,8 @@ int versions_new(const struct versions_options *options, struct versions **ret_v
     versions->tenants = options->tenants;
     versions->placements = options->placements;
     versions->is_dev = options->is_dev;
+    versions->base = options->base;
+    versions->data = options->data;
     versions->second = event_new(options->base, -1, EV_PERSIST, on_second, versions);
     if (!versions->second || event_add(versions->second, &second) < 0) {
         if (versions->second)

@@ -10,6 +10,7 @@
 #include "supervisor/record/failure.h"
 #include "supervisor/tenants/tenant.h"
 
+struct data;
 struct versions;
 
 /* All borrowed. */
@@ -17,7 +18,8 @@ struct versions_options {
     struct event_base *base;
     struct tenants *tenants;
     struct placements *placements;
-    bool is_dev; /* `skep dev`: one tenant gets every request */
+    struct data *data; /* NULL: no tenant can store anything */
+    bool is_dev;       /* `skep dev`: one tenant gets every request */
 };
 
 /* Makes versions, which get placement's reports on loads from then on. Returns 0 or -ENOMEM. */

@@ -64,10 +64,9 @@ static void test_each_question_may_be_denied_or_stay_without_an_answer(void **st
 
 static void test_store_is_believed_nothing_that_it_was_not_asked(void **state)
 {
-    static const enum deploy_state unasked[] = {
-        DEPLOY_UPLOADING, DEPLOY_READING,  DEPLOY_BOOTING,
-        DEPLOY_LEAVING,   DEPLOY_CLEARING, DEPLOY_POSTPONED
-    };
+    static const enum deploy_state unasked[] = { DEPLOY_UPLOADING, DEPLOY_READING, DEPLOY_BOOTING,
+                                                 DEPLOY_MIGRATING, DEPLOY_LEAVING, DEPLOY_CLEARING,
+                                                 DEPLOY_POSTPONED };
 
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(unasked); i++)
@@ -81,6 +80,7 @@ static void test_upload_ends_with_the_store_that_has_it(void **state)
     expect(DEPLOY_UPLOADING, DEPLOY_ON_STORE_LOST, "fail_upload");
     expect(DEPLOY_READING, DEPLOY_ON_STORE_LOST, "fail_upload");
     expect(DEPLOY_BOOTING, DEPLOY_ON_STORE_LOST, "fail_upload");
+    expect(DEPLOY_MIGRATING, DEPLOY_ON_STORE_LOST, "fail_upload");
     assert_false(has(DEPLOY_RETURNING, DEPLOY_ON_STORE_LOST));
     assert_false(has(DEPLOY_POSTPONED, DEPLOY_ON_STORE_LOST));
 }
@@ -92,7 +92,7 @@ static void test_only_what_is_not_being_made_durable_is_given_up(void **state)
                                               DEPLOY_POSTPONED,  DEPLOY_ABANDONED };
     static const enum deploy_state given_up[] = { DEPLOY_SENDING,  DEPLOY_UPLOADING, DEPLOY_SEALING,
                                                   DEPLOY_CHOOSING, DEPLOY_CHECKING,  DEPLOY_READING,
-                                                  DEPLOY_BOOTING };
+                                                  DEPLOY_BOOTING,  DEPLOY_MIGRATING };
 
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
@@ -117,7 +117,7 @@ static void test_version_loads_before_it_is_committed_and_once(void **state)
         assert_int_equal(has(i, DEPLOY_ON_UNREADABLE), i == DEPLOY_READING);
         assert_int_equal(has(i, DEPLOY_ON_PART), i == DEPLOY_UPLOADING);
     }
-    expect(DEPLOY_BOOTING, DEPLOY_ON_LOADED, "commit");
+    expect(DEPLOY_BOOTING, DEPLOY_ON_LOADED, "migrate");
     expect(DEPLOY_BOOTING, DEPLOY_ON_DROPPED, "fail_dropped");
     expect(DEPLOY_COMMITTING, DEPLOY_ON_DROPPED, "forget_staged");
 }
@@ -130,6 +130,18 @@ static void test_what_is_stored_goes_before_the_versions(void **state)
     expect(DEPLOY_CLEARING, DEPLOY_ON_UNCLEARED, "fail_uncleared");
     for (unsigned i = 0; i < DEPLOY_STATES; i++)
         assert_int_equal(has(i, DEPLOY_ON_CLEARED), i == DEPLOY_CLEARING);
+}
+
+static void test_a_version_is_durable_after_its_migrations(void **state)
+{
+    (void) state;
+    expect(DEPLOY_MIGRATING, DEPLOY_ON_MIGRATED, "commit");
+    expect(DEPLOY_MIGRATING, DEPLOY_ON_UNMIGRATED, "fail_load");
+    expect(DEPLOY_MIGRATING, DEPLOY_ON_DROPPED, "fail_dropped");
+    for (unsigned i = 0; i < DEPLOY_STATES; i++) {
+        assert_int_equal(has(i, DEPLOY_ON_MIGRATED), i == DEPLOY_MIGRATING);
+        assert_int_equal(has(i, DEPLOY_ON_UNMIGRATED), i == DEPLOY_MIGRATING);
+    }
 }
 
 static void test_way_back_waits_for_the_store(void **state)
@@ -169,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_only_what_is_not_being_made_durable_is_given_up),
         cmocka_unit_test(test_version_loads_before_it_is_committed_and_once),
         cmocka_unit_test(test_what_is_stored_goes_before_the_versions),
+        cmocka_unit_test(test_a_version_is_durable_after_its_migrations),
         cmocka_unit_test(test_way_back_waits_for_the_store),
         cmocka_unit_test(test_whatever_the_store_says_ends_what_is_over),
         cmocka_unit_test(test_time_ends_uploads_loads_and_waiting),

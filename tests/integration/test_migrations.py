@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations: applied once each and in order before the version serves; one that fails stops the deploy, and is undone."""
+
+import json
+
+from deploying import deployer  # noqa: F401
+from harness import script
+
+DB = [{"name": "DB", "sql": "main", "migrations": "./migrations"}]
+ROWS = script("""
+    const { results } = await env.DB.prepare("SELECT * FROM t ORDER BY 1").all();
+    return Response.json(results);
+""")
+FIRST = {"migrations/0001_init.sql": "CREATE TABLE t (id INTEGER PRIMARY KEY);\nINSERT INTO t VALUES (1);\n"}
+SECOND = {**FIRST, "migrations/0002_name.sql": "ALTER TABLE t ADD COLUMN name TEXT DEFAULT 'none';\n"}
+
+
+def rows(deployer, tenant, statement):  # noqa: F811
+    run = deployer.skepd.skep("data", "sql", tenant, "main", statement, "--json")
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)[0]["rows"]
+
+
+def test_each_is_applied_once_and_in_order_before_the_version_serves(deployer):  # noqa: F811
+    answer = deployer.deploy("a", ROWS, bindings=DB, files=FIRST)
+    assert answer["migrations"] == ["main/0001_init.sql"]
+    assert json.loads(deployer.text("a")) == [{"id": 1}]
+    run = deployer.skepd.skep("deploy", deployer.bundle("a", ROWS, bindings=DB, files=SECOND))
+    assert run.returncode == 0 and "applied main/0002_name.sql" in run.stdout and "0001" not in run.stdout, run.stdout
+    assert json.loads(deployer.text("a")) == [{"id": 1, "name": "none"}]
+    assert rows(deployer, "a", "SELECT id, name FROM d1_migrations") == [[1, "0001_init.sql"], [2, "0002_name.sql"]]
+    answer = deployer.ask("deploy", deployer.bundles / "a")
+    assert answer["unchanged"] and answer["migrations"] == []
+    answer = deployer.deploy("a", ROWS + "// other\n", bindings=DB, files=SECOND)
+    assert not answer["unchanged"] and answer["migrations"] == []
+    deployer.restart()
+    assert json.loads(deployer.text("a")) == [{"id": 1, "name": "none"}]
+
+
+def test_one_that_fails_half_way_is_undone_and_the_version_before_serves_on(deployer):  # noqa: F811
+    deployer.deploy("a", ROWS, bindings=DB, files=FIRST)
+    files = {
+        **SECOND,
+        "migrations/0003_bad.sql": "INSERT INTO t (id) VALUES (2);\nCREATE TABLE u (id);\nCREATE TABL v (id);\n",
+        "migrations/0004_next.sql": "CREATE TABLE w (id);\n",
+    }
+    error = deployer.fail("deploy", deployer.bundle("a", script("return new Response('new');"), bindings=DB, files=files))
+    assert "0003_bad.sql" in error and 'near "TABL": syntax error' in error and "line 3" in error, error
+    assert json.loads(deployer.text("a")) == [{"id": 1, "name": "none"}], "what was applied before it stays"
+    assert rows(deployer, "a", "SELECT name FROM sqlite_schema WHERE name IN ('u', 'v', 'w')") == []
+    assert rows(deployer, "a", "SELECT count(*) FROM d1_migrations") == [[2]]
+    assert deployer.left("a") == set() and len(deployer.versions("a")) == 1
+    files["migrations/0003_bad.sql"] = "INSERT INTO t (id) VALUES (2);\n"
+    answer = deployer.deploy("a", ROWS, bindings=DB, files=files)
+    assert answer["migrations"] == ["main/0003_bad.sql", "main/0004_next.sql"]
+    assert json.loads(deployer.text("a")) == [{"id": 1, "name": "none"}, {"id": 2, "name": "none"}]
+
+
+def test_a_first_version_whose_migration_fails_does_not_serve(deployer):  # noqa: F811
+    error = deployer.fail("deploy", deployer.bundle("a", ROWS, bindings=DB, files={"migrations/1.sql": "nonsense"}))
+    assert "1.sql" in error and "syntax error" in error
+    assert deployer.skepd.get("a").status == 404
+
+
+def test_a_version_that_does_not_load_is_not_migrated(deployer):  # noqa: F811
+    deployer.deploy("a", ROWS, bindings=DB, files=FIRST)
+    deployer.fail("deploy", deployer.bundle("a", "throw new Error('no');", bindings=DB, files=SECOND))
+    assert rows(deployer, "a", "SELECT count(*) FROM d1_migrations") == [[1]]
+
+
+def test_rollback_keeps_the_schema(deployer):  # noqa: F811
+    deployer.deploy("a", ROWS, bindings=DB, files=FIRST)
+    deployer.deploy("a", ROWS, bindings=DB, files=SECOND)
+    assert deployer.ask("rollback", "a")["migrations"] == []
+    assert json.loads(deployer.text("a")) == [{"id": 1, "name": "none"}]
+
+
+def test_databases_have_their_own_and_workers_get_no_migration(deployer):  # noqa: F811
+    source = "import text from './migrations/0001_init.sql';\n" + ROWS
+    error = deployer.fail("deploy", deployer.bundle("a", source, bindings=DB, files=FIRST))
+    assert "0001_init.sql" in error
+    bindings = [*DB, {"name": "TWO", "sql": "two", "migrations": "sql/two/"}, {"name": "SAME", "sql": "main"}]
+    files = {**FIRST, "sql/two/b.sql": "CREATE TABLE two (b)", "sql/two/a.sql": "CREATE TABLE two_a (a)", "sql/two/deep/c.sql": "no", "sql/two/x.txt": "no"}
+    answer = deployer.deploy("a", ROWS, bindings=bindings, files=files)
+    assert answer["migrations"] == ["main/0001_init.sql", "two/a.sql", "two/b.sql"]
+
+
+def test_faults_of_the_key_are_named(deployer):  # noqa: F811
+    for bindings, reason in [
+        ([{"name": "KV", "kv": "main", "migrations": "migrations"}], "expected `sql`"),
+        ([{"name": "DB", "sql": "main", "migrations": "nowhere"}], "no file *.sql"),
+        ([{"name": "DB", "sql": "main", "migrations": "../up"}], "is not a folder"),
+        ([{"name": "DB", "sql": "main", "migrations": "/etc"}], "is not a folder"),
+        ([*DB, {**DB[0], "name": "B"}], "expected them once"),
+    ]:
+        error = deployer.fail("deploy", deployer.bundle("a", ROWS, bindings=bindings, files=FIRST))
+        assert reason in error and "skep.yaml" in error, (reason, error)
+
+
+def test_large_migrations_go_whole(deployer):  # noqa: F811
+    lines = "".join(f"INSERT INTO t VALUES ({i});\n" for i in range(2, 20000))
+    deployer.deploy("a", ROWS, bindings=DB, files={**FIRST, "migrations/0002.sql": lines})
+    assert rows(deployer, "a", "SELECT count(*) FROM t") == [[19999]]
