@@ -392,10 +392,10 @@ test("exec, sessions and dump", () => {
     host.answer({ body: json({ count: 2, duration: 1 }) });
     host.answer({ body: json([rows(["a"], [[1]])]) });
     host.answer({ body: json([rows(["a"], [])]) });
-    host.answer({ status: 400, body: 'D1_ERROR: near "no": syntax error at offset 0: SQLITE_ERROR' });
+    host.answer({ status: 400, body: 'D1_EXEC_ERROR: Error in line 1: near "no": syntax error: SQLITE_ERROR' });
     assert.deepEqual(value(), [{ count: 2, duration: 1 }, null, [[1]], [{ success: true, meta: META, results: [] }],
         'Error: D1_DUMP_ERROR: a tenant cannot dump its database here: "skep data export" does',
-        'Error: D1_EXEC_ERROR: near "no": syntax error at offset 0: SQLITE_ERROR']);
+        'Error: D1_EXEC_ERROR: Error in line 1: near "no": syntax error: SQLITE_ERROR']);
 });
 
 test("errors of SQL are D1's, with a cause", () => {

@@ -22,9 +22,9 @@ const failed = (text, code = "D1_ERROR") =>
     withoutPlace(new Error(`${code}: ${text}`, { __proto__: null, cause: new Error(text) }));
 
 // Makes the error that an answer says.
-function failedAnswer(answer, code) {
+function failedAnswer(answer, code = "D1_ERROR") {
     const text = textOf(answer);
-    const prefix = "D1_ERROR: ";
+    const prefix = StringPrototypeIndexOf(text, "D1_ERROR: ") === 0 ? "D1_ERROR: " : `${code}: `;
     return failed(StringPrototypeIndexOf(text, prefix) === 0 ? StringPrototypeSlice(text, prefix.length) : text, code);
 }
 
