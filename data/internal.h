@@ -38,6 +38,12 @@
 /* Bytes that requests and answers take in memory: of one tenant, and of all. */
 #define DATA_TENANT_BYTES_MAX ((size_t) 64 << 20)
 #define DATA_BYTES_MAX ((size_t) 256 << 20)
+/* Bytes that a tenant may have whatever others have; more only while as much is free. Enough for one operation with the usual limits. */
+#define DATA_TENANT_BYTES_LEAST ((size_t) 28 << 20)
+/* Bytes of all above which operations that have held theirs for DATA_HOLD_NS, because their tenant sends or reads slowly, are ended. Below
+ * it, the largest operation of another tenant has room. */
+#define DATA_BYTES_SHORT (DATA_BYTES_MAX - 2 * DATA_ANSWER_MAX)
+#define DATA_HOLD_NS (5 * NSEC_PER_SEC)
 /* The most that one answer has; less if a limit says so. */
 #define DATA_ANSWER_MAX ((size_t) 48 << 20)
 /* Room for an answer of key-value at first: an operation that needs more is run again, alone. */
@@ -250,6 +256,7 @@ struct operation {
     char space[NAME_MAX_BYTES + 1];
     size_t n_bytes; /* bytes in memory, as counted */
     uint64_t opened_ns, started_ns, progress_ns;
+    uint64_t answered_ns; /* since when its answer goes out */
 
     /* The request. */
     uint8_t *body;
@@ -297,7 +304,7 @@ void operations_on_drained(struct data *data, const struct helper_client *client
 void operations_on_left(struct data *data, const struct helper_client *client);
 /* Ends the operations of a tenant that is being closed. */
 void operations_on_close(struct data *data, const struct tenant *tenant);
-/* Ends operations that have waited for too long. */
+/* Ends operations that have waited for too long, and, while memory is short, those that hold it for others. */
 void operations_check_times(struct data *data, uint64_t now_ns);
 /* Frees those that are not running; nobody hears of it. */
 void operations_free_all(struct data *data);

@@ -30,13 +30,19 @@ static bool is_sql(const struct operation *operation)
 
 /* ---- memory */
 
+/* Returns whether a tenant may have so many bytes when all have so many: the fuller it is, the less one tenant may have. */
+static bool may_have(size_t of_tenant, size_t of_all)
+{
+    return of_tenant <= DATA_TENANT_BYTES_MAX && of_all <= DATA_BYTES_MAX &&
+           (of_tenant <= DATA_TENANT_BYTES_LEAST || of_tenant <= DATA_BYTES_MAX - of_all);
+}
+
 bool operation_count(struct data *data, struct operation *operation, size_t bytes)
 {
     struct tenant *tenant = operation->tenant;
 
-    if (bytes > operation->n_bytes &&
-        (tenant->n_bytes - operation->n_bytes + bytes > DATA_TENANT_BYTES_MAX ||
-         data->n_bytes - operation->n_bytes + bytes > DATA_BYTES_MAX))
+    if (bytes > operation->n_bytes && !may_have(tenant->n_bytes - operation->n_bytes + bytes,
+                                                data->n_bytes - operation->n_bytes + bytes))
         return false;
     tenant->n_bytes += bytes - operation->n_bytes;
     data->n_bytes += bytes - operation->n_bytes;
@@ -196,6 +202,7 @@ static void pass(struct data *data, struct operation *operation)
 static void answer(struct data *data, struct operation *operation)
 {
     operation->phase = OPERATION_ANSWERING;
+    operation->answered_ns = io_now_ns();
     free(TAKE_PTR(operation->body));
     operation->room = 0;
     (void) operation_count(data, operation, 0);
@@ -331,12 +338,12 @@ static int make_room(struct data *data, struct operation *operation, size_t more
     size_t need = operation->size + more, twice = 2 * operation->room;
     size_t room = is_end || need > twice ? need : twice;
 
+    if (need <= operation->room)
+        return 0;
     if (!is_end && room < DATA_WINDOW_BYTES)
         room = DATA_WINDOW_BYTES;
     if (room > operation->most)
         room = operation->most;
-    if (room <= operation->room)
-        return 0;
     if (!operation_count(data, operation, room + (is_end ? 0 : DATA_WINDOW_BYTES)))
         return -ENOBUFS;
     uint8_t *body = realloc(operation->body, room);
@@ -568,10 +575,50 @@ static bool is_late(const struct operation *operation, const void *now_ns)
            operation->progress_ns + DATA_WAIT_NS <= *(const uint64_t *) now_ns;
 }
 
+/* Returns whether an operation, of which bytes wait for its tenant, has had its time. */
+static bool has_held(const struct operation *operation, uint64_t now_ns)
+{
+    const uint64_t since_ns =
+        operation->phase == OPERATION_ANSWERING ? operation->answered_ns : operation->opened_ns;
+
+    return operation->n_bytes > 0 && since_ns + DATA_HOLD_NS <= now_ns;
+}
+
+/* Finds, of the tenant with the most bytes, the first operation of a list that has held its own for too long. */
+static struct operation *find_holder(struct operation_list *list, struct operation *found,
+                                     uint64_t now_ns)
+{
+    struct operation *operation;
+
+    TAILQ_FOREACH (operation, list, entry)
+        if (has_held(operation, now_ns) &&
+            (!found || operation->tenant->n_bytes > found->tenant->n_bytes))
+            found = operation;
+    return found;
+}
+
+/* Makes room: otherwise some tenants that read nothing would keep all others waiting. */
+static void end_holders(struct data *data, uint64_t now_ns)
+{
+    struct operation *operation;
+
+    while (data->n_bytes > DATA_BYTES_SHORT) {
+        operation = find_holder(&data->gathering, NULL, now_ns);
+        operation = find_holder(&data->answering, operation, now_ns);
+        if (!operation)
+            return;
+        operation_end(data, operation, BUSY,
+                      operation->phase == OPERATION_ANSWERING
+                          ? "the answer was read too slowly, and others need its memory"
+                          : "the request was sent too slowly, and others need its memory");
+    }
+}
+
 void operations_check_times(struct data *data, uint64_t now_ns)
 {
     end_all(data, is_late, &now_ns, BUSY,
-            "nothing more of the request has come, or no thread or file was free, for 30 s");
+            "nothing more of the request has come, or no thread, file or memory was free, for 30 s");
+    end_holders(data, now_ns);
 }
 
 void operations_free_all(struct data *data)

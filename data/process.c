@@ -16,6 +16,9 @@
 #include "helper/helper.h"
 #include "sandbox-policy/policy.h"
 
+/* A buffer of so many bytes is the kernel's again once it is freed. */
+#define MMAP_BYTES (256 << 10)
+
 /* ---- frames to skepd */
 
 static void send_frame(const struct data *data, struct helper_client *client,
@@ -269,6 +272,8 @@ static int start_threads(void *owner)
 
     /* With a bound glibc does not ask how many processors there are, which the filter refuses. */
     (void) mallopt(M_ARENA_MAX, DATA_THREADS / 2);
+    /* Else glibc raises this bound to 32 MiB when the first large value is freed, and keeps what is freed from then on. */
+    (void) mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
     return threads_start(DATA_THREADS, &data->threads);
 }
 

@@ -418,6 +418,99 @@ static void test_bytes_of_one_tenant_are_bounded_and_another_one_has_its_own(voi
     assert_int_equal(player_end(&player), 0);
 }
 
+static void test_request_in_small_parts_takes_what_it_has(void **state)
+{
+    struct player player;
+    const struct ask ask = { .operation = "put", .has_body = true, .value_mib = 40 };
+
+    (void) state;
+    player_begin(&player);
+    for (unsigned i = 0; i < 8; i++) {
+        const uint64_t id = player_open(&player, &ask);
+        for (unsigned part = 0; part < 32; part++)
+            player_body(&player, id, zeros, 1, false);
+        player_sync(&player);
+        assert_int_equal(player.played[id].n_dones, 0);
+    }
+    assert_int_equal(player_end(&player), 0);
+}
+
+/* Sends most of a value, which takes 40 MiB. */
+static uint64_t hold(struct player *player, const char *tenant)
+{
+    const struct ask ask = {
+        .tenant = tenant, .operation = "put", .has_body = true, .value_mib = 40
+    };
+    const uint64_t id = player_open(player, &ask);
+
+    (void) send_until_done(player, id, 33 * MIB);
+    return id;
+}
+
+static void test_bytes_of_all_leave_room_to_others(void **state)
+{
+    static const char *const tenants[] = { "a", "b", "c", "d", "e" };
+    struct player player;
+    uint64_t ids[ARRAY_LEN(tenants)];
+
+    (void) state;
+    player_begin(&player);
+    for (size_t i = 0; i < ARRAY_LEN(tenants); i++)
+        ids[i] = hold(&player, tenants[i]);
+    for (size_t i = 0; i < ARRAY_LEN(tenants); i++)
+        assert_int_equal(player.played[ids[i]].n_dones, 0);
+    /* It would fit, but leave less than that. */
+    const uint64_t sixth = hold(&player, "f");
+    assert_int_equal(player.played[sixth].failure, SKEP__DATA__FAILURE__FAILURE_BUSY);
+    const struct ask small = {
+        .tenant = "f", .operation = "put", .has_body = true, .value_mib = 40
+    };
+    const uint64_t seventh = player_open(&player, &small);
+    (void) send_until_done(&player, seventh, 15 * MIB);
+    assert_int_equal(player.played[seventh].n_dones, 0);
+    /* Those that are slow make room. */
+    const struct played *first = player_await(&player, ids[0]);
+    assert_int_equal(first->failure, SKEP__DATA__FAILURE__FAILURE_BUSY);
+    assert_string_equal(first->text, "the request was sent too slowly, and others need its memory");
+    player_sync(&player);
+    assert_int_equal(player.played[ids[4]].n_dones, 0);
+    assert_int_equal(player_end(&player), 0);
+}
+
+static void test_answers_that_nobody_reads_make_room(void **state)
+{
+    static const char *const tenants[] = { "a", "b", "c", "d", "e" };
+    struct player player;
+    struct ask ask = { .operation = "fill", .value_mib = 40, .credit = UINT32_MAX };
+    uint64_t ids[ARRAY_LEN(tenants)];
+
+    (void) state;
+    player_begin(&player);
+    for (size_t i = 0; i < ARRAY_LEN(tenants); i++) {
+        ask.tenant = tenants[i];
+        ids[i] = player_ask(&player, &ask, "40000000");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(tenants); i++)
+        while (player.played[ids[i]].n_heads == 0)
+            assert_true(player_take(&player));
+    /* One of them makes room for another one of that size. */
+    size_t ended = 0;
+    while (player.played[ids[ended]].n_dones == 0) {
+        ended = (ended + 1) % ARRAY_LEN(tenants);
+        if (ended == 0)
+            assert_true(player_take(&player));
+    }
+    assert_int_equal(player.played[ids[ended]].failure, SKEP__DATA__FAILURE__FAILURE_BUSY);
+    assert_string_equal(player.played[ids[ended]].text,
+                        "the answer was read too slowly, and others need its memory");
+    ask.tenant = "f";
+    const uint64_t sixth = player_ask(&player, &ask, "40000000");
+    while (player.played[sixth].n_heads == 0)
+        assert_true(player_take(&player));
+    assert_int_equal(player.played[sixth].status, 200);
+    assert_int_equal(player_end(&player), 0);
+}
+
 static void test_operations_of_one_tenant_are_bounded(void **state)
 {
     struct player player;
@@ -481,6 +574,9 @@ int main(void)
         cmocka_unit_test(test_answers_to_a_slow_reader_come_whole),
         cmocka_unit_test(test_request_over_its_bound_is_refused),
         cmocka_unit_test(test_bytes_of_one_tenant_are_bounded_and_another_one_has_its_own),
+        cmocka_unit_test(test_request_in_small_parts_takes_what_it_has),
+        cmocka_unit_test(test_bytes_of_all_leave_room_to_others),
+        cmocka_unit_test(test_answers_that_nobody_reads_make_room),
         cmocka_unit_test(test_operations_of_one_tenant_are_bounded),
         cmocka_unit_test(test_rate_of_a_tenant_is_kept),
     };
