@@ -105,11 +105,24 @@ int sql_begin(struct sql *sql)
     return run_own(sql, SQL_BEGIN);
 }
 
+void sql_read_size(struct sql *sql)
+{
+    sqlite3_stmt *statement = sql->own[SQL_PAGE_COUNT];
+
+    sql->is_own = true; /* after a change of the schema SQLite prepares the statement anew */
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        sql->pages = sqlite3_column_int64(statement, 0);
+    (void) sqlite3_reset(statement);
+    sql->is_own = false;
+}
+
 void sql_roll_back(struct sql *sql)
 {
     /* An error may have ended the transaction by itself. */
-    if (!sqlite3_get_autocommit(sql->db))
+    if (!sqlite3_get_autocommit(sql->db)) {
         (void) run_own(sql, SQL_ROLLBACK);
+        sql_read_size(sql);
+    }
 }
 
 int sql_commit(struct sql *sql, struct data_operation *operation)

@@ -13,12 +13,14 @@
 
 /* ---- scripts */
 
-static int run_statement(sqlite3_stmt *statement)
+static int run_statement(struct sql *sql, sqlite3_stmt *statement)
 {
     int code;
 
     while ((code = sqlite3_step(statement)) == SQLITE_ROW)
         ;
+    if (!sqlite3_stmt_readonly(statement))
+        sql_read_size(sql);
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
@@ -59,7 +61,7 @@ int sql_run_script(struct sql *sql, const char *text, unsigned *ret_n, unsigned 
         *ret_line = line;
         code = sql_is_over(sql->operation) ? SQLITE_INTERRUPT : prepare(sql, at, &statement, &tail);
         if (code == SQLITE_OK && statement)
-            code = run_statement(statement);
+            code = run_statement(sql, statement);
         (void) sqlite3_finalize(statement);
         tail = sql_skip_blanks(tail);
         line += count_lines(at, tail);

@@ -38,7 +38,7 @@ struct sql {
     struct sql_cached cache[SQL_CACHE_STATEMENTS];
     uint64_t uses;
     struct data_operation *operation; /* borrowed: the one that runs */
-    int64_t page_bytes, pages;        /* size of the file, as of the last transaction that wrote */
+    int64_t page_bytes, pages;        /* size of the file, as of the last statement that wrote */
     uint32_t sql_mib;                 /* the quota that SQLite has been told */
     unsigned n_views; /* views and triggers in the schema, with those that the operation makes */
     bool
@@ -140,6 +140,8 @@ int sql_begin(struct sql *sql);
 /* Commits, and notes in the operation whether that has written. */
 int sql_commit(struct sql *sql, struct data_operation *operation);
 void sql_roll_back(struct sql *sql);
+/* Reads the size of the file after a statement that may have changed it. */
+void sql_read_size(struct sql *sql);
 /* Makes the operation fail by an error of SQLite, with a text as D1's. 0, or -EUCLEAN: the file is corrupt. */
 int sql_fail(struct sql *sql, int code, const char *prefix, struct data_operation *operation);
 /* Makes the operation fail by the answer. Returns SQLITE_OK. */

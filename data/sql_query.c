@@ -158,18 +158,6 @@ static struct figures read_figures(struct sql *sql)
     };
 }
 
-/* Reads the size of the file after a statement that may have changed it. */
-static void read_size(struct sql *sql)
-{
-    sqlite3_stmt *statement = sql->own[SQL_PAGE_COUNT];
-
-    sql->is_own = true; /* after a change of the schema SQLite prepares the statement anew */
-    if (sqlite3_step(statement) == SQLITE_ROW)
-        sql->pages = sqlite3_column_int64(statement, 0);
-    (void) sqlite3_reset(statement);
-    sql->is_own = false;
-}
-
 static int add_figure(struct data_answer *answer, const char *name, int64_t figure)
 {
     const int r = sql_json_literal(answer, name);
@@ -189,7 +177,7 @@ static int add_figures(struct sql *sql, sqlite3_stmt *statement, bool is_schema,
     const int64_t pages = sql->pages;
 
     if (!sqlite3_stmt_readonly(statement))
-        read_size(sql);
+        sql_read_size(sql);
     const bool is_changed =
         changes > 0 || is_schema || last_row_id != figures->last_row_id || pages != sql->pages;
     int r = sql_json_literal(answer, figures->has_blobs ? "],\"blobs\":true" : "]");

@@ -450,6 +450,23 @@ static unsigned exec(struct sql *sql, const char *script, char *text, size_t roo
     return status;
 }
 
+/* quick_check reads all of a file in one step: that of a large one is refused. */
+static void test_size_is_known_after_exec(void **state)
+{
+    struct sql *sql = rig_open_sql("size");
+    char text[512];
+    static const char fill[] = "CREATE TABLE t(a); WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL "
+                               "SELECT x + 1 FROM c LIMIT 70) "
+                               "INSERT INTO t SELECT zeroblob(1000000) FROM c";
+
+    (void) state;
+    assert_int_equal(exec(sql, "PRAGMA quick_check", text, sizeof text), 200);
+    assert_int_equal(exec(sql, fill, text, sizeof text), 200);
+    assert_int_equal(exec(sql, "PRAGMA quick_check", text, sizeof text), 400);
+    assert_int_equal(rig_query(sql, "PRAGMA quick_check", text, sizeof text), 400);
+    (void) sql_close(sql);
+}
+
 static void test_exec_runs_all_or_nothing(void **state)
 {
     struct sql *sql = rig_open_sql("exec");
@@ -619,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_settings_end_with_their_operation),
         cmocka_unit_test(test_a_statement_is_one),
         cmocka_unit_test(test_bodies_that_are_no_arguments_are_refused),
+        cmocka_unit_test(test_size_is_known_after_exec),
         cmocka_unit_test(test_exec_runs_all_or_nothing),
         cmocka_unit_test(test_migrations_are_applied_once_and_in_order),
         cmocka_unit_test(test_a_migration_that_fails_leaves_those_before_it),
