@@ -48,6 +48,8 @@
 #define DATA_ANSWER_MAX ((size_t) 48 << 20)
 /* Room for an answer of key-value at first: an operation that needs more is run again, alone. */
 #define DATA_ANSWER_FIRST ((size_t) 128 << 10)
+/* Bytes of an operation up to which those of its tenant, but for DATA_TENANT_BYTES_MAX, do not count. */
+#define DATA_SMALL_BYTES (DATA_WINDOW_BYTES + DATA_ANSWER_FIRST)
 #define DATA_KV_MS 30000    /* time of a job of key-value, its file being open */
 #define DATA_COPY_MS 600000 /* time of a piece of a copy of a database, or of migrations */
 #define DATA_END_MS 30000   /* time of a job that nobody wants any more */

@@ -30,18 +30,19 @@ static bool is_sql(const struct operation *operation)
 
 /* ---- memory */
 
-/* Returns whether a tenant may have so many bytes when all have so many: the fuller it is, the less one tenant may have. */
-static bool may_have(size_t of_tenant, size_t of_all)
+/* Returns whether a tenant may have so many bytes when all have so many: the fuller it is, the less one tenant may have for what is large. */
+static bool may_have(size_t of_operation, size_t of_tenant, size_t of_all)
 {
     return of_tenant <= DATA_TENANT_BYTES_MAX && of_all <= DATA_BYTES_MAX &&
-           (of_tenant <= DATA_TENANT_BYTES_LEAST || of_tenant <= DATA_BYTES_MAX - of_all);
+           (of_operation <= DATA_SMALL_BYTES || of_tenant <= DATA_TENANT_BYTES_LEAST ||
+            of_tenant <= DATA_BYTES_MAX - of_all);
 }
 
 bool operation_count(struct data *data, struct operation *operation, size_t bytes)
 {
     struct tenant *tenant = operation->tenant;
 
-    if (bytes > operation->n_bytes && !may_have(tenant->n_bytes - operation->n_bytes + bytes,
+    if (bytes > operation->n_bytes && !may_have(bytes, tenant->n_bytes - operation->n_bytes + bytes,
                                                 data->n_bytes - operation->n_bytes + bytes))
         return false;
     tenant->n_bytes += bytes - operation->n_bytes;
