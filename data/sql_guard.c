@@ -244,6 +244,8 @@ int sql_guard(struct sql *sql)
     if (code == SQLITE_OK)
         code = sql_add_highlight(sql->db);
     if (code == SQLITE_OK)
+        code = sql_add_tokenizers(sql);
+    if (code == SQLITE_OK)
         code = sql_add_delegated(sql->db, sql->memory);
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         (void) sqlite3_limit(sql->db, limits[i].limit, limits[i].most);

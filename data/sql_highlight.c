@@ -146,18 +146,24 @@ static void highlight_column(const Fts5ExtensionApi *api, Fts5Context *context,
     sqlite3_free(highlight.result);
 }
 
-int sql_add_highlight(sqlite3 *db)
+int sql_find_fts5(sqlite3 *db, fts5_api **ret_api)
 {
     sqlite3_stmt *statement = NULL;
-    fts5_api *api = NULL;
     int code = sqlite3_prepare_v2(db, "SELECT fts5(?1)", -1, &statement, NULL);
 
     if (code == SQLITE_OK)
-        code = sqlite3_bind_pointer(statement, 1, &api, "fts5_api_ptr", NULL);
+        code = sqlite3_bind_pointer(statement, 1, ret_api, "fts5_api_ptr", NULL);
     if (code == SQLITE_OK && sqlite3_step(statement) != SQLITE_ROW)
         code = SQLITE_ERROR;
     (void) sqlite3_finalize(statement);
-    if (code != SQLITE_OK || !api)
-        return code == SQLITE_OK ? SQLITE_ERROR : code;
-    return api->xCreateFunction(api, "highlight", NULL, highlight_column, NULL);
+    return code == SQLITE_OK && !*ret_api ? SQLITE_ERROR : code;
+}
+
+int sql_add_highlight(sqlite3 *db)
+{
+    fts5_api *api = NULL;
+    const int code = sql_find_fts5(db, &api);
+
+    return code == SQLITE_OK ? api->xCreateFunction(api, "highlight", NULL, highlight_column, NULL)
+                             : code;
 }

@@ -80,6 +80,13 @@ int sql_add_functions(sqlite3 *db);
 /* ---- sql_highlight.c: the same for FTS5's highlight */
 
 int sql_add_highlight(sqlite3 *db);
+/* Finds the interface of FTS5, which is the connection's. SQLite's code. */
+int sql_find_fts5(sqlite3 *db, fts5_api **ret_api);
+
+/* ---- sql_tokenizers.c */
+
+/* Has FTS5's tokenizers end when the time of the operation is over. SQLite's code. */
+int sql_add_tokenizers(struct sql *sql);
 
 /* ---- sql_delegated.c */
 

@@ -459,7 +459,7 @@ static void test_bytes_of_all_leave_room_to_others(void **state)
         ids[i] = hold(&player, tenants[i]);
     for (size_t i = 0; i < ARRAY_LEN(tenants); i++)
         assert_int_equal(player.played[ids[i]].n_dones, 0);
-    /* It would fit, but leave less than that. */
+    /* Another one would fit, but leave less than it takes. */
     const uint64_t sixth = hold(&player, "f");
     assert_int_equal(player.played[sixth].failure, SKEP__DATA__FAILURE__FAILURE_BUSY);
     const struct ask small = {
