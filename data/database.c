@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "data/database_aside.h"
+#include "data/database_disk.h"
 #include "data/database_memory.h"
 
 #define CHECKPOINT_PAGES 1000
@@ -49,7 +50,9 @@ int database_start(void)
         sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 1) != SQLITE_OK ||
         sqlite3_config(SQLITE_CONFIG_MMAP_SIZE, (sqlite3_int64) 0, (sqlite3_int64) 0) != SQLITE_OK)
         return -EBUSY;
-    const int code = sqlite3_initialize();
+    int code = sqlite3_initialize();
+    if (code == SQLITE_OK)
+        code = database_disk_start();
     if (code != SQLITE_OK)
         return database_errno(code);
     sqlite3_hard_heap_limit64(DATABASE_HEAP_MAX_BYTES);

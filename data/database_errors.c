@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "data/database.h"
+#include "data/database_disk.h"
 #include "data/engine.h"
 
 #define PRIMARY(code) ((code) &0xff)
@@ -71,18 +72,16 @@ const char *database_code_name(int code)
 }
 
 /* Returns whether the disk is full, and not a bound of the database. */
-static bool is_disk_full(sqlite3 *db, int code)
+static bool is_disk_full(int code)
 {
-    const int error = sqlite3_system_errno(db);
-
     return (PRIMARY(code) == SQLITE_FULL || PRIMARY(code) == SQLITE_IOERR) &&
-           (error == ENOSPC || error == EDQUOT);
+           database_disk_is_full();
 }
 
 int database_fail(sqlite3 *db, int code, const char *prefix, struct data_operation *operation)
 {
     const struct row *row = row_of(code);
-    const bool is_full = is_disk_full(db, code);
+    const bool is_full = is_disk_full(code);
     const char *text = sqlite3_errmsg(db);
 
     if (is_full)

@@ -139,6 +139,9 @@ void job_run(struct work *work)
     job->error = open_file(job);
     if (job->error == 0)
         run_operations(job);
+    else if (job->error != -EBUSY && job->notice[0] == '\0')
+        (void) snprintf(job->notice, sizeof job->notice, "%s cannot be opened: %s", job->file->path,
+                        strerrordesc_np(-job->error));
 }
 
 void job_interrupt(struct job *job)

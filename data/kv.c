@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "data/database_disk.h"
 
 #define TRANSACTION_MAX_BYTES ((size_t) 32 << 20)
 
@@ -154,6 +155,7 @@ int kv_run(struct kv *kv, struct data_operation *const *operations, size_t n)
 {
     int r = 0;
 
+    database_disk_begin();
     for (size_t i = 0, part; i < n && r == 0; i += part) {
         part = take(operations + i, n - i);
         kv->may_forget = true;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "data/database_disk.h"
 #include "data/database_memory.h"
 
 #define SIZE_BYTES 4
@@ -171,7 +172,7 @@ int sql_fail(struct sql *sql, int code, const char *prefix, struct data_operatio
     else if (is_code(code, SQLITE_INTERRUPT) && !atomic_load(&operation->is_cancelled))
         data_fail(operation, 504, "%sover the limit sql_ms, %u ms: %s", prefix, limits->sql_ms,
                   name);
-    else if (is_code(code, SQLITE_FULL) && sqlite3_system_errno(sql->db) != ENOSPC)
+    else if (is_code(code, SQLITE_FULL) && !database_disk_is_full())
         data_fail(operation, 507, "%sover the quota sql_mib, %u MiB, or out of row ids: %s", prefix,
                   limits->sql_mib, name);
     else if (database_fail(sql->db, code, prefix, operation) < 0) {
@@ -280,6 +281,7 @@ int sql_run(struct sql *sql, struct data_operation *operation)
     sql->operation = operation;
     sql->refusal = NULL;
     sql->has_new_names = false;
+    database_disk_begin();
     database_memory_begin(OPERATION_MEMORY_BYTES);
     int r = 0;
     int code = sql_set_quota(sql, operation->limits.sql_mib);

@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -402,6 +404,140 @@ static void test_corrupt_file_is_put_aside_with_a_notice(void **state)
     assert_int_equal(player_end(&player), 0);
 }
 
+/* ---- a file system that is full */
+
+#define FULL_SIZE "size=1m"
+#define FILLER_BYTES (400 << 10)
+#define WRITES_MAX 300
+
+static bool write_line(const char *path, const char *text)
+{
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text);
+}
+
+/* Takes this process into a mount namespace of its own, in which it may mount. */
+static bool may_mount(void)
+{
+    char map[64];
+
+    (void) snprintf(map, sizeof map, "0 %u 1", (unsigned) geteuid());
+    if (unshare(CLONE_NEWNS) < 0 &&
+        (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !write_line("/proc/self/uid_map", map)))
+        return false;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* Makes a small file system, with a file in it whose removal makes room. */
+static bool make_small(struct player *place, char filler[static 64])
+{
+    static uint8_t bytes[FILLER_BYTES];
+
+    *place = (struct player){ .folder = "/tmp/test_data.XXXXXX" };
+    assert_non_null(mkdtemp(place->folder));
+    if (!may_mount() || mount("small", place->folder, "tmpfs", 0, FULL_SIZE) < 0) {
+        print_message("skipped: no mount is allowed here: %s\n", strerror(errno));
+        (void) rmdir(place->folder);
+        return false;
+    }
+    (void) snprintf(filler, 64, "%s/filler", place->folder);
+    _cleanup_fd_ int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, bytes, sizeof bytes), sizeof bytes);
+    return true;
+}
+
+static uint64_t write_one(struct player *player, bool is_sql, unsigned number)
+{
+    static char value[900];
+    char text[64];
+
+    (void) memset(value, 'x', sizeof value - 1);
+    (void) snprintf(text, sizeof text,
+                    is_sql ? "INSERT INTO t VALUES (%u, zeroblob(9000))" : "key%u", number);
+    return is_sql ? query(player, "a", text, 10000) : put(player, "a", text, value);
+}
+
+/* Writes until there is no room. Returns how many were acknowledged. */
+static unsigned write_until_full(struct player *player, bool is_sql)
+{
+    unsigned n = 0;
+
+    for (; n < WRITES_MAX; n++) {
+        const struct played *played = player_await(player, write_one(player, is_sql, n));
+        assert_int_equal(played->failure, NONE);
+        if (played->status == 507)
+            return n;
+        assert_int_equal(played->status, 200);
+    }
+    fail_msg("%u writes have found room", n);
+    return 0;
+}
+
+static void expect_all(struct player *player, bool is_sql, unsigned n)
+{
+    char text[64];
+
+    for (unsigned i = 0; i < n && !is_sql; i++) {
+        (void) snprintf(text, sizeof text, "key%u", i);
+        expect_status(player, get(player, "a", text), 200);
+    }
+    if (!is_sql)
+        return;
+    uint64_t id = query(player, "a", "SELECT count(*) FROM t", 10000);
+    expect_status(player, id, 200);
+    (void) snprintf(text, sizeof text, "[[%u]]", n);
+    assert_non_null(strstr(player->played[id].answer + sizeof(uint32_t), text));
+}
+
+static void fill_up(const struct player *place, const char *filler, bool is_sql)
+{
+    struct player player;
+
+    player_start_beside(&player, run_program, place);
+    if (is_sql)
+        expect_status(&player, query(&player, "a", "CREATE TABLE t (n, x)", 10000), 200);
+    const unsigned n = write_until_full(&player, is_sql);
+    assert_true(n > 5);
+    player_sync(&player);
+    assert_true(player.n_notices > 0);
+    assert_string_equal(player.noticed, "a");
+    assert_non_null(strstr(player.notice, "full"));
+    expect_all(&player, is_sql, n);
+    assert_int_equal(unlink(filler), 0);
+    expect_status(&player, write_one(&player, is_sql, n), 200);
+    assert_int_equal(kill(player.pid, SIGKILL), 0);
+    player_expect_closed(&player);
+    assert_int_equal(player_end(&player), -1);
+    player_start_beside(&player, run_program, place);
+    expect_all(&player, is_sql, n + 1);
+    assert_int_equal(player_end(&player), 0);
+}
+
+static void test_full(bool is_sql)
+{
+    struct player place;
+    char filler[64];
+
+    if (!make_small(&place, filler))
+        skip();
+    fill_up(&place, filler, is_sql);
+    assert_int_equal(umount(place.folder), 0);
+    assert_int_equal(rmdir(place.folder), 0);
+}
+
+static void test_full_disk_loses_no_value_that_was_acknowledged(void **state)
+{
+    (void) state;
+    test_full(false);
+}
+
+static void test_full_disk_loses_no_row_that_was_acknowledged(void **state)
+{
+    (void) state;
+    test_full(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +552,8 @@ int main(void)
         cmocka_unit_test(test_processes_that_share_a_folder_take_turns),
         cmocka_unit_test(test_file_of_another_process_holds_up_its_tenant_alone),
         cmocka_unit_test(test_corrupt_file_is_put_aside_with_a_notice),
+        cmocka_unit_test(test_full_disk_loses_no_value_that_was_acknowledged),
+        cmocka_unit_test(test_full_disk_loses_no_row_that_was_acknowledged),
     };
 
     (void) signal(SIGPIPE, SIG_IGN);
