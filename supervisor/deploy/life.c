@@ -11,6 +11,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/helpers/data.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/record/failure.h"
 #include "supervisor/versions/versions.h"
@@ -251,6 +252,9 @@ static bool has_work(const struct tenant *tenant)
 static int remove_when_idle(struct deploy *deploy, const struct deploy_news *news)
 {
     (void) news;
+    /* Requests in the skepd before this one would store anew what is removed. */
+    if (data_is_shared(deploy->deploys->with.data))
+        return 0;
     if (io_now_ns() < deploy->until_ns && !deploy->deploys->with.life->is_draining &&
         has_work(deploy_find_leaving(deploy)))
         return 0;

@@ -668,6 +668,11 @@ void data_share(struct data *data, bool is_on)
             send_share(process);
 }
 
+bool data_is_shared(const struct data *data)
+{
+    return data && data->is_shared;
+}
+
 bool data_is_ready(const struct data *data, const char *cordon)
 {
     const struct data_process *process = data ? find(data, cordon) : NULL;

@@ -112,6 +112,8 @@ void data_end_unwanted(struct data *data, bool (*is_wanted)(void *owner, const c
 /* Has all processes, with those of later, share the folder with those of another skepd: files are open for moments only, and operations wait for
  * those that the other one has. data: NULL is allowed. */
 void data_share(struct data *data, bool is_on);
+/* Returns whether that is so. data: NULL is allowed. */
+bool data_is_shared(const struct data *data);
 
 bool data_is_ready(const struct data *data, const char *cordon);
 /* Returns the number of open operations, with those that were cancelled and have not ended yet. NULL: 0. */

@@ -146,6 +146,18 @@ def test_removal_takes_what_was_stored_with_it(deployer):  # noqa: F811
     assert deployer.text("a") == "null"
 
 
+def test_folder_that_comes_back_finds_what_it_has_stored(start):
+    skepd = start({"a": storing()}, **CONFIG)
+    assert text(skepd, "a", "/put") == "stored"
+    folder = next(skepd.folder.rglob("a/skep.yaml")).parent
+    folder.rename(skepd.folder / "away")
+    assert skepd.skep("reload").returncode == 0
+    assert skepd.get("a").status == 404
+    (skepd.folder / "away").rename(folder)
+    assert skepd.skep("reload").returncode == 0
+    assert text(skepd, "a") == "v"
+
+
 def test_version_in_another_cordon_does_not_lose_what_is_stored(start):
     skepd = start({"a": storing()}, cordons=[{"name": "default"}, {"name": "other"}], **CONFIG)
     assert text(skepd, "a", "/put") == "stored"

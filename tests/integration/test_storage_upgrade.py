@@ -106,3 +106,37 @@ def test_no_operation_fails_and_none_is_lost_by_an_upgrade(upgradable):
     rows, keys = json.loads(skepd.get("a", "/all").text)
     assert len(rows) == len(set(rows))
     assert set(names) <= set(rows) and set(names) <= set(keys)
+
+
+LATE = """
+    const { pathname } = new URL(request.url);
+    if (pathname === "/late") await new Promise((done) => setTimeout(done, 3000));
+    if (pathname !== "/") { await env.KV.put("k", "v"); return new Response("stored"); }
+    return new Response(String(await env.KV.get("k")));
+"""
+
+
+def test_removal_waits_for_requests_of_the_old_skepd_that_store(upgradable, folder):
+    """A tenant that is made anew after a removal finds nothing of before."""
+    skepd = upgradable(drain_s=10, state=str(folder / "state"))
+    bundle = folder / "bundle"
+    bundle.mkdir()
+    (bundle / "skep.yaml").write_text(json.dumps({"name": "b", "main": "worker.js", "routes": ["b.test/*"], "bindings": BINDINGS[:1]}))
+    (bundle / "worker.js").write_text(script(LATE))
+
+    def run(*arguments):
+        done = skepd.skep(*arguments)
+        assert done.returncode == 0, done.stderr
+
+    run("deploy", bundle)
+    old = skepd.pid
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        late = threads.submit(skepd.get, "b", "/late")
+        wait_for(lambda: skepd.stats()["in_flight"] == 1, "the request to be in flight")
+        skepd.upgrade()
+        run("remove", "b")
+        assert late.result().text == "stored"
+    skepd.wait_gone(old)
+    assert not (folder / "state" / "data" / "default" / "b").exists()
+    run("deploy", bundle)
+    assert skepd.get("b").text == "null"
