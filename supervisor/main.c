@@ -518,6 +518,7 @@ static void tear_down(struct skepd *skepd)
     service_stop_events(skepd->service);
     skepd->admin = admin_free(skepd->admin);
     skepd->metrics = metrics_free(skepd->metrics);
+    versions_end_migrations(skepd->versions);
     skepd->reader = reader_free(skepd->reader);
     skepd->reload = reload_free(skepd->reload);
     skepd->front = http_front_free(skepd->front);

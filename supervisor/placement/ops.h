@@ -20,6 +20,8 @@ struct version;
 /* versions/: ends of loads. The version may be gone after each call, unless the caller has a
  * reference. */
 struct version_ops {
+    /* Returns whether the version may be loaded now. False: it is not ready, and is tried again. */
+    bool (*may_load)(struct version *version);
     void (*loaded)(struct version *version);
     /* text: for the tenant; not terminated. */
     void (*refused)(struct version *version, enum error_code code, const char *text, size_t size);

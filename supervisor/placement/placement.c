@@ -407,6 +407,10 @@ static int load(struct version *version, struct worker *worker, bool is_preload)
 {
     struct placement *placement;
 
+    const struct version_ops *ops = placements_of_worker(worker)->versions;
+
+    if (ops && ops->may_load && !ops->may_load(version))
+        return -EAGAIN; /* tried again when it is ready */
     if (channel_is_congested(worker->channel))
         return -EAGAIN; /* tried again when the worker has read */
     if (worker->n_placements >= SCOREBOARD_PLACEMENTS) {

@@ -56,6 +56,9 @@ int placement_preload_version(struct version *version)
         return -EAGAIN;
     if (placement_find(version, worker))
         return 0;
+    const struct version_ops *ops = placements_of_worker(worker)->versions;
+    if (ops && ops->may_load && !ops->may_load(version))
+        return -EAGAIN; /* others do not wait for it in the queue */
     if (version->listener)
         return placement_load(version, worker);
     join_queue(version, worker);

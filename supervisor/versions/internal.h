@@ -14,6 +14,7 @@ struct versions {
     struct data *data;
     bool is_dev;
     struct event *second;
+    LIST_HEAD(, first_migration) migrations; /* of versions that have no deploy */
 };
 
 /* Returns the struct versions that has made the tenant. */
@@ -37,6 +38,11 @@ void versions_note_error(struct tenant *tenant, const struct failure *failure);
 /* ---- load.c */
 
 extern const struct version_ops versions_of_placement;
+
+/* ---- first.c */
+
+/* Returns whether the version may be loaded: its migrations are applied, or there are none. Otherwise begins to apply them. */
+bool versions_may_load(struct version *version);
 
 /* Checks that a version of a tenant that serves finds what the tenant has stored. 0, or -EXDEV with the failure. */
 int versions_check_storage(const struct versions *versions, const struct manifest *manifest,

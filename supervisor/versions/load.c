@@ -69,6 +69,7 @@ static void on_died(struct version *version, enum error_code code, const char *c
 }
 
 const struct version_ops versions_of_placement = {
+    .may_load = versions_may_load,
     .loaded = on_loaded,
     .refused = on_refused,
     .died = on_died,

@@ -402,6 +402,7 @@ struct versions *versions_free(struct versions *versions)
     if (!versions)
         return NULL;
     struct tenants *tenants = versions->tenants;
+    versions_end_migrations(versions);
     while ((tenant = TAILQ_FIRST(&tenants->list)))
         versions_remove(tenant);
     while ((tenant = TAILQ_FIRST(&tenants->leaving)))

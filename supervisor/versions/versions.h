@@ -28,6 +28,9 @@ int versions_new(const struct versions_options *options, struct versions **ret_v
  * NULL. */
 struct versions *versions_free(struct versions *versions);
 
+/* Gives up migrations that are under way; before the requests and the data processes are freed. NULL is allowed. */
+void versions_end_migrations(struct versions *versions);
+
 /* Takes over a manifest (owned from success on): a new tenant, or the next version of the one of that
  * name, which serves once it has loaded. dir: the folder of its files, copied. Returns 0; or -errno, which failure has, too:
  * -EEXIST if a route is another tenant's, -ENOENT if there is no such cordon, or another one. */

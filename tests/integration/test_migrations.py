@@ -4,7 +4,8 @@
 import json
 
 from deploying import deployer  # noqa: F401
-from harness import script
+from dev_server import Dev
+from harness import script, wait_for
 
 DB = [{"name": "DB", "sql": "main", "migrations": "./migrations"}]
 ROWS = script("""
@@ -101,3 +102,56 @@ def test_large_migrations_go_whole(deployer):  # noqa: F811
     lines = "".join(f"INSERT INTO t VALUES ({i});\n" for i in range(2, 20000))
     deployer.deploy("a", ROWS, bindings=DB, files={**FIRST, "migrations/0002.sql": lines})
     assert rows(deployer, "a", "SELECT count(*) FROM t") == [[19999]]
+
+
+# ---- tenants without deploys
+
+
+def folder_tenant(source, files, **manifest):
+    return {"files": {"worker.js": source, **files}, "bindings": DB, **manifest}
+
+
+def test_a_tenant_of_the_folder_is_migrated_before_its_first_request(start):
+    skepd = start({"a": folder_tenant(ROWS, SECOND)}, storage={"folder": "data"})
+    assert skepd.get("a").json() == [{"id": 1, "name": "none"}]
+
+
+def test_a_reload_applies_what_is_new_and_keeps_the_old_version_if_that_fails(start):
+    skepd = start({"a": folder_tenant(ROWS, FIRST)}, storage={"folder": "data"})
+    assert skepd.get("a").json() == [{"id": 1}]
+    folder = skepd.tenants_folder / "a"
+    (folder / "migrations" / "0002_bad.sql").write_text("CREATE TABLE u (id);\nnonsense;\n")
+    assert skepd.skep("reload").returncode == 0
+    skepd.wait_log("0002_bad.sql: .*syntax error")
+    assert skepd.get("a").json() == [{"id": 1}]
+    (folder / "migrations" / "0002_bad.sql").write_text(SECOND["migrations/0002_name.sql"])
+    assert skepd.skep("reload").returncode == 0
+    wait_for(lambda: skepd.get("a").json() == [{"id": 1, "name": "none"}], "the new column")
+
+
+def test_a_first_version_that_cannot_be_migrated_holds_up_no_other(start):
+    hello = {"files": {"worker.js": script("return new Response('hello');")}}
+    skepd = start({"a": folder_tenant(ROWS, {"migrations/1.sql": "nonsense"}), "b": hello}, storage={"folder": "data"})
+    assert skepd.get("a").status == 503
+    assert skepd.get("b").text == "hello"
+    skepd.wait_log("1.sql: .*syntax error")
+    (skepd.tenants_folder / "a" / "migrations" / "1.sql").write_text("CREATE TABLE t (id)")
+    assert skepd.skep("reload").returncode == 0
+    wait_for(lambda: skepd.get("a").status == 200, "the tenant serves")
+
+
+def test_skep_dev_applies_a_migration_when_it_is_saved(folder):
+    tenant = folder / "tenant"
+    (tenant / "migrations").mkdir(parents=True)
+    (tenant / "skep.yaml").write_text(json.dumps({"name": "t", "main": "worker.js", "bindings": DB}))
+    (tenant / "worker.js").write_text(ROWS)
+    for path, text in FIRST.items():
+        (tenant / path).write_text(text)
+    dev = Dev(folder, tenant)
+    assert dev.get().json() == [{"id": 1}]
+    (tenant / "migrations" / "0002.sql").write_text("nonsense;\n")
+    dev.wait_output("syntax error")
+    assert dev.get().json() == [{"id": 1}]
+    (tenant / "migrations" / "0002.sql").write_text(SECOND["migrations/0002_name.sql"])
+    wait_for(lambda: dev.get().json() == [{"id": 1, "name": "none"}], "the new column")
+    assert dev.stop() == 0
