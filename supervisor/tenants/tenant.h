@@ -73,8 +73,8 @@ struct version {
     struct first_credit first_credit;
     struct version_counts counts;
     struct caller_right *rights; /* owned; one for each of the manifest's callers */
-    bool is_migrated;            /* its migrations are applied; see supervisor/versions/first.c */
-    uint64_t secrets_stamp;      /* secrets_stamp of its manifest when it was made */
+    bool is_migrated; /* true once its migrations are applied; see supervisor/versions/first.c */
+    uint64_t secrets_stamp; /* secrets_stamp of its manifest when it was made */
 };
 
 /* State of a deployed tenant; see supervisor/deploy/. */

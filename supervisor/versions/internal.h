@@ -14,7 +14,7 @@ struct versions {
     struct data *data;
     bool is_dev;
     struct event *second;
-    LIST_HEAD(, first_migration) migrations; /* of versions that have no deploy */
+    LIST_HEAD(, first_migration) migrations; /* those of versions that have no deploy */
 };
 
 /* Returns the struct versions that has made the tenant. */
