@@ -617,8 +617,9 @@ static void end_holders(struct data *data, uint64_t now_ns)
 
 void operations_check_times(struct data *data, uint64_t now_ns)
 {
-    end_all(data, is_late, &now_ns, BUSY,
-            "nothing more of the request has come, or no thread, file or memory was free, for 30 s");
+    end_all(
+        data, is_late, &now_ns, BUSY,
+        "nothing more of the request has come, or no thread, file or memory was free, for 30 s");
     end_holders(data, now_ns);
 }
 

@@ -22,7 +22,8 @@
 #define FETCH_FREE_PARTS 32
 
 struct fetch_bounds {
-    unsigned of_request; /* fetches of one request without an answer; a lane may have another number */
+    unsigned
+        of_request; /* fetches of one request without an answer; a lane may have another number */
     unsigned of_tenant;
     unsigned of_all;
     unsigned

@@ -145,7 +145,7 @@ def test_limits_md_has_each_limit_once_with_bounds_default_and_unit():
     wanted = {key.removeprefix("limits."): row for key, row in rows("skep.yaml").items() if key.startswith("limits.")}
     assert set(told) == set(wanted)
     for name, row in wanted.items():
-        least, most, unit = re.match(r"(\d+) to (\d+)(?: (\w+))?", row["allowed"]).groups()
+        least, most, unit = re.match(r"(\d+) to (\d+)(?: ([\w/]+))?", row["allowed"]).groups()
         number = row["default"] if not row["default"].isdigit() else re.sub(r"(?<=\d)(?=(\d{3})+$)", " ", row["default"])
         plain = row["default"] if row["default"].isdigit() and int(row["default"]) < 10000 else number
         preset = f"{plain} {unit}" if unit and row["default"].isdigit() else plain
