@@ -83,6 +83,14 @@ int database_set_options(sqlite3 *db)
     return code;
 }
 
+/* Turns the checks of CHECK on or off. */
+static int ignore_checks(sqlite3 *db, bool is_on)
+{
+    return sqlite3_exec(
+        db, is_on ? "PRAGMA ignore_check_constraints=ON" : "PRAGMA ignore_check_constraints=OFF",
+        NULL, NULL, NULL);
+}
+
 /* Turns the WAL on, which an answer of "wal" confirms. */
 static int set_wal(sqlite3 *db)
 {
@@ -100,10 +108,14 @@ static int set_wal(sqlite3 *db)
     return code;
 }
 
+/* A row that is against a CHECK is no damage: statements may write it, and the expression may take for ever. */
 int database_check(sqlite3 *db)
 {
     sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    int code = ignore_checks(db, true);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
 
     if (code == SQLITE_OK) {
         code = sqlite3_step(statement);
@@ -113,6 +125,7 @@ int database_check(sqlite3 *db)
         }
     }
     (void) sqlite3_finalize(statement);
+    (void) ignore_checks(db, false);
     return code;
 }
 
@@ -138,7 +151,8 @@ static bool has_foreign_journal(const char *path)
     return database_sibling(path, "-journal", journal) == 0 && lstat(journal, &st) == 0;
 }
 
-static int open_once(const char *path, database_setup_fn setup, void *owner, sqlite3 **ret_db)
+static int open_once(const char *path, database_setup_fn bound, database_setup_fn setup,
+                     void *owner, sqlite3 **ret_db)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
                       SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -149,6 +163,8 @@ static int open_once(const char *path, database_setup_fn setup, void *owner, sql
     int code = sqlite3_open_v2(path, ret_db, flags, NULL);
     if (code == SQLITE_OK)
         code = database_set_options(*ret_db);
+    if (code == SQLITE_OK && bound)
+        code = bound(*ret_db, owner);
     if (code == SQLITE_OK)
         code = sqlite3_exec(*ret_db, settings, NULL, NULL, NULL);
     if (code == SQLITE_OK)
@@ -162,19 +178,19 @@ static int open_once(const char *path, database_setup_fn setup, void *owner, sql
     return code;
 }
 
-int database_open(const char *path, database_setup_fn setup, void *owner, sqlite3 **ret_db,
-                  char notice[static DATABASE_NOTICE_BYTES])
+int database_open(const char *path, database_setup_fn bound, database_setup_fn setup, void *owner,
+                  sqlite3 **ret_db, char notice[static DATABASE_NOTICE_BYTES])
 {
     sqlite3 *db = NULL;
 
     notice[0] = '\0';
-    int code = open_once(path, setup, owner, &db);
+    int code = open_once(path, bound, setup, owner, &db);
     if (database_is_corrupt(code)) {
         db = database_close(db);
         const int r = database_put_aside(path, sqlite3_errstr(code), notice);
         if (r < 0)
             return r;
-        code = open_once(path, setup, owner, &db);
+        code = open_once(path, bound, setup, owner, &db);
     }
     if (code != SQLITE_OK) {
         (void) database_close(db);

@@ -23,11 +23,11 @@ int database_start(void);
 /* Makes or checks what is in a file that has just been opened. Returns SQLite's code; SQLITE_CORRUPT: the file is put aside. */
 typedef int (*database_setup_fn)(sqlite3 *db, void *owner);
 
-/* Opens or makes a file, and calls setup. A file that is corrupt is renamed to PATH.corrupt-TIME, -wal and -journal with it, and a
+/* Opens or makes a file, and calls bound (NULL: nothing) before anything in the file is evaluated, then setup. A file that is corrupt is renamed to PATH.corrupt-TIME, -wal and -journal with it, and a
  * new one is made; the notice says so, or is empty. 0; -ENOSPC, -EIO, -ENOMEM, -EBUSY (another process has the file) or -EUCLEAN (setup finds the new
  * file corrupt as well). */
-int database_open(const char *path, database_setup_fn setup, void *owner, sqlite3 **ret_db,
-                  char notice[static DATABASE_NOTICE_BYTES]);
+int database_open(const char *path, database_setup_fn bound, database_setup_fn setup, void *owner,
+                  sqlite3 **ret_db, char notice[static DATABASE_NOTICE_BYTES]);
 /* Puts the file of a connection aside, which has turned out to be corrupt and is only to be closed now. The notice says so, or why it could not
  * be done. */
 void database_condemn(sqlite3 *db, char notice[static DATABASE_NOTICE_BYTES]);
@@ -39,7 +39,7 @@ int database_set_options(sqlite3 *db);
 
 /* Returns whether an error of SQLite means that the file is damaged, and not only a virtual table's idea of itself. */
 bool database_is_corrupt(int code);
-/* Checks the file, within the bounds of the connection's progress handler. SQLITE_OK, SQLITE_CORRUPT or another code of SQLite. */
+/* Checks the file, within the bounds of the connection's progress handler; columns that are generated are evaluated. SQLITE_OK, SQLITE_CORRUPT or another code of SQLite. */
 int database_check(sqlite3 *db);
 /* Returns -errno for a code of SQLite. */
 int database_errno(int code);

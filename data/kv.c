@@ -24,7 +24,7 @@ int kv_open(const char *path, struct kv **ret_kv, char notice[static 512])
 
     if (!kv)
         return -ENOMEM;
-    const int r = database_open(path, kv_setup, NULL, &kv->db, notice);
+    const int r = database_open(path, NULL, kv_setup, NULL, &kv->db, notice);
     if (r < 0)
         return r;
     const int code = database_prepare(kv->db, kv_statements, KV_STATEMENTS, kv->statements);

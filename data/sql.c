@@ -40,6 +40,11 @@ int sql_read_integer(sqlite3 *db, const char *text, int64_t *ret_integer)
     return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+static int bound(sqlite3 *db, void *owner)
+{
+    return sql_bound(owner, db);
+}
+
 /* Reads the whole schema, so that a malformed one is known now. */
 static int setup(sqlite3 *db, void *owner)
 {
@@ -60,7 +65,7 @@ int sql_open(const char *path, struct sql **ret_sql, char notice[static 512])
 
     if (!sql)
         return -ENOMEM;
-    const int r = database_open(path, setup, sql, &sql->db, notice);
+    const int r = database_open(path, bound, setup, sql, &sql->db, notice);
     if (r < 0)
         return r;
     int code = database_prepare(sql->db, own, SQL_OWN_STATEMENTS, sql->own);

@@ -318,7 +318,7 @@ static int on_progress(void *owner)
 }
 
 /* Opens the file that came in, and checks all of it but its indexes. SQLite's code; SQLITE_NOTADB: its pages are of another size. */
-static int open_incoming(const struct sql *sql, const char *path, struct data_operation *operation,
+static int open_incoming(struct sql *sql, const char *path, struct data_operation *operation,
                          sqlite3 **ret_db)
 {
     const int flags =
@@ -328,6 +328,8 @@ static int open_incoming(const struct sql *sql, const char *path, struct data_op
 
     if (code == SQLITE_OK)
         code = database_set_options(*ret_db);
+    if (code == SQLITE_OK)
+        code = sql_bound(sql, *ret_db);
     if (code == SQLITE_OK)
         code = sqlite3_exec(*ret_db, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA cell_size_check=ON;",
                             NULL, NULL, NULL);

@@ -14,6 +14,7 @@
 /* SQLite counts each step, but calls the handler at jumps only: a row of many functions over texts of 2 MiB is not interrupted. A statement's
  * length bounds the time of its rows; the process ends itself with a statement that is far over its time. */
 #define PROGRESS_STEPS 100
+#define OPCODES_MAX 250000
 #define PAGES_MOST 1073741823
 #define CHECKED_MAX_BYTES (INT64_C(64) << 20)
 #define RESERVED "_skep"
@@ -32,7 +33,6 @@ static const struct {
     { SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX },
     { SQLITE_LIMIT_EXPR_DEPTH, 100 },
     { SQLITE_LIMIT_COMPOUND_SELECT, 20 },
-    { SQLITE_LIMIT_VDBE_OP, 250000 },
     { SQLITE_LIMIT_FUNCTION_ARG, 100 },
     { SQLITE_LIMIT_ATTACHED, 0 },
     { SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50 },
@@ -233,22 +233,29 @@ static int on_progress(void *owner)
 
 /* ---- all together */
 
-int sql_guard(struct sql *sql)
+int sql_bound(struct sql *sql, sqlite3 *db)
 {
-    int code = sql_add_functions(sql->db);
+    int code = sql_add_functions(db);
 
-    if (code == SQLITE_OK)
+    if (code == SQLITE_OK && !sql->memory)
         code =
             sqlite3_open_v2(":memory:", &sql->memory,
                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK)
-        code = sql_add_highlight(sql->db);
+        code = sql_add_delegated(db, sql->memory);
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+        (void) sqlite3_limit(db, limits[i].limit, limits[i].most);
+    return code;
+}
+
+int sql_guard(struct sql *sql)
+{
+    int code = sql_add_highlight(sql->db);
+
     if (code == SQLITE_OK)
         code = sql_add_tokenizers(sql);
-    if (code == SQLITE_OK)
-        code = sql_add_delegated(sql->db, sql->memory);
-    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
-        (void) sqlite3_limit(sql->db, limits[i].limit, limits[i].most);
+    /* Not before: the check of a database with many columns has more. */
+    (void) sqlite3_limit(sql->db, SQLITE_LIMIT_VDBE_OP, OPCODES_MAX);
     sqlite3_progress_handler(sql->db, PROGRESS_STEPS, on_progress, sql);
     if (code == SQLITE_OK)
         code = sqlite3_db_config(sql->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);

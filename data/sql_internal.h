@@ -54,7 +54,10 @@ struct sql {
 
 /* ---- sql_guard.c */
 
-/* Sets limits, authorizer, progress handler and functions of a connection. SQLite's code. */
+/* Sets the limits and functions of a connection with a file that a tenant, or nobody known, has made: opening it evaluates expressions of its
+ * schema. SQLite's code. */
+int sql_bound(struct sql *sql, sqlite3 *db);
+/* Sets the rest of what the engine's own connection has: authorizer, progress handler and FTS5's functions. SQLite's code. */
 int sql_guard(struct sql *sql);
 /* Tells SQLite the quota of the operation, and undoes settings of those before. SQLite's code. */
 int sql_set_quota(struct sql *sql, uint32_t sql_mib);

@@ -270,6 +270,33 @@ static void test_a_file_of_something_else_is_put_aside(void **state)
     }
 }
 
+/* The check after a crash is of the file: statements may write rows that are against a CHECK, with a PRAGMA. */
+static void test_rows_against_a_check_are_no_damage(void **state)
+{
+    struct sql *sql = rig_open_sql("checks");
+    struct call call;
+    char notice[512], text[256];
+
+    (void) state;
+    call_init(&call, "exec");
+    call_text(&call, "CREATE TABLE t (a CHECK (a < 9)); PRAGMA ignore_check_constraints = ON; "
+                     "INSERT INTO t VALUES (10)");
+    assert_int_equal(call_sql(&call, sql), 200);
+    call_done(&call);
+    const struct file file = read_file("checks"), wal = read_file("checks-wal");
+    (void) sql_close(sql);
+    write_file("checks", file.data, file.size);
+    write_file("checks-wal", wal.data, wal.size);
+    assert_int_equal(sql_open(rig_path("checks"), &sql, notice), 0);
+    assert_string_equal(notice, "");
+    assert_int_equal(rig_query(sql, "SELECT a FROM t", text, sizeof text), 200);
+    assert_non_null(strstr(text, "[[10]]"));
+    free(file.data);
+    free(wal.data);
+    (void) sql_close(sql);
+    rig_remove("checks");
+}
+
 static void test_an_empty_file_is_a_new_one(void **state)
 {
     char notice[512];
@@ -505,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_files_that_were_cut_are_put_aside),
         cmocka_unit_test(test_the_newest_files_are_kept_aside),
         cmocka_unit_test(test_a_file_of_something_else_is_put_aside),
+        cmocka_unit_test(test_rows_against_a_check_are_no_damage),
         cmocka_unit_test(test_an_empty_file_is_a_new_one),
         cmocka_unit_test(test_links_are_not_followed),
         cmocka_unit_test(test_names_are_no_uris),
