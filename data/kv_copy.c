@@ -19,6 +19,8 @@
 
 #define PAGE_MAX_BYTES ((size_t) 16 << 20)
 #define CURSOR_MAX_BYTES (KV_SPACE_MAX_BYTES + 1 + KV_KEY_MAX_BYTES)
+#define ENTRY_ROOM 128                          /* of what kv_cost does not count */
+#define CURSOR_ROOM (CURSOR_MAX_BYTES * 2 + 16) /* as a value in hexadecimal */
 #define COLUMN_SPACE 6
 
 /* The last entry of a page: namespace, a zero byte, key. */
@@ -78,6 +80,15 @@ static int add_entry(struct kv *kv, struct data_operation *operation, struct kv_
     return kv_read_value(kv, entry, to + head);
 }
 
+/* Returns the most bytes of a page with more than one entry: the cursor, which comes last, has room. */
+static size_t page_most(const struct data_operation *operation)
+{
+    const size_t most =
+        operation->answer.most < PAGE_MAX_BYTES ? operation->answer.most : PAGE_MAX_BYTES;
+
+    return most > CURSOR_ROOM ? most - CURSOR_ROOM : 0;
+}
+
 /* Adds entries up to the size of a page, but at least one. SQLITE_ROW: there are more. */
 static int add_entries(struct kv *kv, struct data_operation *operation, struct cursor *cursor)
 {
@@ -93,7 +104,7 @@ static int add_entries(struct kv *kv, struct data_operation *operation, struct c
         if (code != SQLITE_OK)
             return code;
         const size_t size = operation->answer.size;
-        if (n > 0 && size + CURSOR_MAX_BYTES * 2 + (size_t) kv_cost(&entry) > PAGE_MAX_BYTES)
+        if (n > 0 && size + ENTRY_ROOM + (size_t) kv_cost(&entry) > page_most(operation))
             return SQLITE_ROW;
         if (entry.expires > kv_now(operation)) {
             code = add_entry(kv, operation, space, &entry, &r);

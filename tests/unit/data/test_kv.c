@@ -549,13 +549,15 @@ static void test_cancelled_operations_are_not_done(void **state)
 
 /* ---- copies */
 
-/* Exports a page into call; returns whether there are more. The cursor is both. */
-static bool export(struct kv *kv, char *cursor, struct call *call)
+/* Exports a page of at most so many bytes into call; returns whether there are more. The cursor is both. */
+static bool export_most(struct kv *kv, char *cursor, size_t most, struct call *call)
 {
     struct value value;
 
     call_init(call, "export");
     call->operation.is_operator = true;
+    if (most > 0)
+        call->operation.answer.most = most;
     if (cursor[0])
         call_text(call, cursor);
     else
@@ -567,6 +569,11 @@ static bool export(struct kv *kv, char *cursor, struct call *call)
     (void) sprintf(cursor, "%.*s", (int) value.size,
                    value.kind == VALUE_NULL ? "" : (const char *) value.data);
     return value.kind == VALUE_TEXT;
+}
+
+static bool export(struct kv *kv, char *cursor, struct call *call)
+{
+    return export_most(kv, cursor, 0, call);
 }
 
 static void import(struct kv *kv, const struct call *page, int64_t *ret_n)
@@ -616,6 +623,33 @@ static void test_copies_are_complete(void **state)
         (void) snprintf(key, sizeof key, "%u", i);
         check_get(to, key, data, sizes[i]);
     }
+    (void) kv_close(from);
+    (void) kv_close(to);
+}
+
+/* The cursor of a long key is longer than the entry, and is at the end of a page. */
+static void test_pages_have_room_for_their_cursors(void **state)
+{
+    struct kv *from = rig_open_kv("long"), *to = rig_open_kv("long-to");
+    char cursor[1300] = "", key[KV_KEY_MAX_BYTES + 1] = "";
+    struct call page;
+    unsigned pages = 0;
+    int64_t n = 0;
+
+    (void) state;
+    memset(key, 'k', KV_KEY_MAX_BYTES);
+    for (unsigned i = 100; i < 200; i++) {
+        (void) snprintf(key, sizeof key, "%u", i);
+        key[3] = 'k';
+        assert_int_equal(rig_put(from, key, "values", i % 7), 200);
+    }
+    for (bool has_more = true; has_more; pages++) {
+        has_more = export_most(from, cursor, 10000, &page);
+        import(to, &page, &n);
+        call_done(&page);
+    }
+    assert_int_equal(n, 100);
+    assert_true(pages > 5);
     (void) kv_close(from);
     (void) kv_close(to);
 }
@@ -673,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_operations_together_see_those_before_them),
         cmocka_unit_test(test_cancelled_operations_are_not_done),
         cmocka_unit_test(test_copies_are_complete),
+        cmocka_unit_test(test_pages_have_room_for_their_cursors),
         cmocka_unit_test(test_import_that_fails_does_nothing),
     };
 
