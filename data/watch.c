@@ -3,6 +3,7 @@
  * Times: looks often while threads have jobs, and now and then for files that nobody uses and requests that do not come. A job that does not
  * end although its time is over ends the process: one opcode of SQLite may take for ever, and a thread cannot be killed. Loop thread.
  */
+#include <string.h>
 #include <unistd.h>
 
 #include "data/internal.h"
@@ -33,11 +34,25 @@ static void end_if_told(const struct data *data, uint64_t now_ns)
         _exit(1);
 }
 
+/* Returns whether the job runs what the tenant has written: statements, but not the operator's, and migrations. */
+static bool is_of_tenant(const struct job *job)
+{
+    const struct operation *operation = job->operations[0];
+
+    return !operation->run.is_operator || strcmp(operation->name, "migrate") == 0;
+}
+
+/* The tenant has no part in a disk that is slow at an operator's copy. */
 static void report_stuck(struct data *data, const struct lane *lane, uint64_t now_ns)
 {
     uint64_t ms = (now_ns - lane->job.started_ns) / NSEC_PER_MSEC;
 
-    frame_stuck(data, lane->tenant->name, ms < UINT32_MAX ? (uint32_t) ms : UINT32_MAX);
+    if (is_of_tenant(&lane->job))
+        frame_stuck(data, lane->tenant->name, ms < UINT32_MAX ? (uint32_t) ms : UINT32_MAX);
+    else
+        frame_notice(
+            data, lane->tenant->name,
+            "an operation of the operator has not ended within its time: the process ends");
     data->stuck_ns = now_ns;
 }
 

@@ -172,7 +172,7 @@ static const struct {
 } acts[] = {
     { "echo", echo },        { "put", echo },          { "fill", fill },   { "hold", hold },
     { "keep", keep },        { "stay", stay },         { "count", count }, { "tell", tell },
-    { "none", say_nothing }, { "spoil", say_nothing },
+    { "none", say_nothing }, { "spoil", say_nothing }, { "query", stay },
 };
 
 /* Runs an operation. -EUCLEAN: one that finds the file corrupt. */

@@ -177,6 +177,7 @@ void player_prepare(const struct ask *ask, uint64_t id, Skep__Data__Open *open,
     open->space = bytes_of(ask->space ? ask->space : "main");
     open->operation = bytes_of(ask->operation ? ask->operation : "echo");
     open->has_body = ask->has_body;
+    open->is_operator = ask->is_operator;
     open->credit = ask->credit == 0            ? DATA_CREDIT_MAX_BYTES
                    : ask->credit == UINT32_MAX ? 0
                                                : ask->credit;

@@ -41,7 +41,7 @@ struct player {
 
 struct ask {
     const char *tenant, *operation, *space; /* NULL: "a", "echo", "main" */
-    bool is_sql, has_body;
+    bool is_sql, has_body, is_operator;
     uint32_t credit;                  /* 0: DATA_CREDIT_MAX_BYTES; UINT32_MAX: none */
     uint32_t rate, sql_ms, value_mib; /* 0: no limit; value_mib: 1 */
 };

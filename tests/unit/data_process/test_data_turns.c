@@ -289,6 +289,23 @@ static void test_cancelled_statement_that_does_not_end_is_reported(void **state)
     assert_int_equal(player_end(&player), 1);
 }
 
+static void test_operators_statement_that_does_not_end_is_not_the_tenants(void **state)
+{
+    struct player player;
+    const struct ask ask = {
+        .operation = "query", .is_sql = true, .is_operator = true, .sql_ms = 10
+    };
+
+    (void) state;
+    player_begin(&player);
+    (void) player_open(&player, &ask);
+    player_expect_closed(&player);
+    assert_int_equal(player.n_stuck, 0);
+    assert_string_equal(player.noticed, "a");
+    assert_non_null(strstr(player.notice, "of the operator"));
+    assert_int_equal(player_end(&player), 1);
+}
+
 /* Key-value runs nothing of a tenant: a slow disk is nobody's fault. */
 static void test_key_value_that_does_not_end_is_answered_and_costs_nothing(void **state)
 {
@@ -391,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_statement_over_its_time_is_interrupted),
         cmocka_unit_test(test_statement_that_does_not_end_is_reported_and_costs_the_process),
         cmocka_unit_test(test_cancelled_statement_that_does_not_end_is_reported),
+        cmocka_unit_test(test_operators_statement_that_does_not_end_is_not_the_tenants),
         cmocka_unit_test(test_key_value_that_does_not_end_is_answered_and_costs_nothing),
         cmocka_unit_test(test_file_that_opens_slowly_is_not_a_statement_that_does_not_end),
         cmocka_unit_test(test_disk_that_fails_fails_the_operation_alone),
