@@ -233,6 +233,15 @@ static const struct key manifest_rows[] = {
     { KEY(limits), .kind = KEY_LIMITS, .help = "limits of the tenant: see limits" },
     { .name = "limits.observe", .kind = KEY_REFUSED,
       .help = "only the operator decides what is not enforced: expected no such key, for it belongs in skepd.yaml" },
+    /* Keys of wrangler. */
+    { .name = "kv_namespaces", .kind = KEY_REFUSED,
+      .help = "a key of wrangler: expected a namespace in bindings, as - { name: KV, kv: main }" },
+    { .name = "d1_databases", .kind = KEY_REFUSED,
+      .help = "a key of wrangler: expected a database in bindings, as - { name: DB, sql: main, migrations: ./migrations }" },
+    { .name = "queues", .kind = KEY_REFUSED,
+      .help = "skep has no queues: expected no such key; a table of a database in bindings (sql) can keep what is to be done" },
+    { .name = "r2_buckets", .kind = KEY_REFUSED,
+      .help = "skep has no buckets: expected no such key; fetch() can ask a server that stores objects, by allowed_hosts and secrets" },
 };
 /* clang-format on */
 

@@ -219,6 +219,22 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
                   "{limits}");
 }
 
+static void test_keys_of_wrangler_are_answered_with_what_to_write(void **state)
+{
+    (void) state;
+    expect_errors(
+        START "kv_namespaces: [{binding: KV, id: x}]\nd1_databases: []\nqueues: {producers: []}\n"
+              "r2_buckets:\n",
+        "3: kv_namespaces: a key of wrangler: expected a namespace in bindings, as - { name: KV, "
+        "kv: main }\n"
+        "4: d1_databases: a key of wrangler: expected a database in bindings, as - { name: DB, "
+        "sql: main, migrations: ./migrations }\n"
+        "5: queues: skep has no queues: expected no such key; a table of a database in bindings "
+        "(sql) can keep what is to be done\n"
+        "6: r2_buckets: skep has no buckets: expected no such key; fetch() can ask a server that "
+        "stores objects, by allowed_hosts and secrets");
+}
+
 static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
 {
     static const char message[] = "4: limits.observe: only the operator decides what is not "
@@ -580,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_env_is_text_with_plain_names),
         cmocka_unit_test(test_env_is_bounded),
         cmocka_unit_test(test_limits_are_numbers_in_bounds_or_unlimited),
+        cmocka_unit_test(test_keys_of_wrangler_are_answered_with_what_to_write),
         cmocka_unit_test(test_tenant_cannot_say_that_a_limit_is_only_observed),
         cmocka_unit_test(test_bindings_and_callers_are_taken),
         cmocka_unit_test(test_storage_is_bound_by_the_name_of_a_namespace_or_database),
