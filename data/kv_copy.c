@@ -19,7 +19,7 @@
 
 #define PAGE_MAX_BYTES ((size_t) 16 << 20)
 #define CURSOR_MAX_BYTES (KV_SPACE_MAX_BYTES + 1 + KV_KEY_MAX_BYTES)
-#define ENTRY_ROOM 128                          /* of what kv_cost does not count */
+#define ENTRY_ROOM 128                          /* bytes that kv_cost leaves out */
 #define CURSOR_ROOM (CURSOR_MAX_BYTES * 2 + 16) /* as a value in hexadecimal */
 #define COLUMN_SPACE 6
 

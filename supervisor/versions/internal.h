@@ -14,6 +14,7 @@ struct versions {
     struct data *data;
     bool is_dev;
     struct event *second;
+    LIST_HEAD(, migration) open_migrations;  /* all */
     LIST_HEAD(, first_migration) migrations; /* those of versions that have no deploy */
 };
 

@@ -18,12 +18,15 @@
 #include "supervisor/versions/internal.h"
 
 #define OPEN_PAUSE_MS 50
-#define OPEN_MS 30000 /* for a process that is not there yet */
+#define OPEN_MS 30000 /* for a process that is not there yet, or has others to do */
+/* Migrations of a cordon that run at a time: each may keep one of data's threads for minutes, and statements need the others. */
+#define AT_ONCE_MAX 4
 #define SIZE_BYTES sizeof(uint32_t)
 #define TEXT_MAX_BYTES 2048
 
 struct migration {
-    struct versions *versions; /* borrowed, as version, ops and owner */
+    LIST_ENTRY(migration) entry; /* in the list of its versions */
+    struct versions *versions;   /* borrowed, as version, ops and owner */
     const struct version *version;
     const struct migration_ops *ops;
     void *owner;
@@ -63,6 +66,7 @@ struct migration *migration_free(struct migration *migration)
 {
     if (!migration)
         return NULL;
+    LIST_REMOVE(migration, entry);
     if (migration->call)
         data_cancel(migration->call);
     if (migration->turn)
@@ -262,6 +266,18 @@ static const struct data_ops data_ops = {
     .on_end = on_end,
 };
 
+/* Returns whether another migration of the cordon may run. */
+static bool has_turn(const struct migration *migration)
+{
+    const struct migration *other;
+    unsigned n = 0;
+
+    LIST_FOREACH (other, &migration->versions->open_migrations, entry)
+        n += other->call && other->version->cordon == migration->version->cordon;
+    return n < AT_ONCE_MAX;
+}
+
+/* Opens the operation. 0 or -errno: -ENODEV: there is no storage; -EPIPE or -EAGAIN: not now; -EBUSY: not now for other migrations. */
 static int open_at_data(struct migration *migration)
 {
     const struct version *version = migration->version;
@@ -275,12 +291,35 @@ static int open_at_data(struct migration *migration)
         .credit = DATA_CREDIT_MAX_BYTES,
         .limits = &version->limits,
     };
-    int r = migration->request ? 0 : make_request(migration);
 
+    if (!migration->versions->data)
+        return -ENODEV;
+    if (!has_turn(migration))
+        return -EBUSY;
+    int r = migration->request ? 0 : make_request(migration);
     if (r == 0)
         r = data_open(migration->versions->data, version->cordon->name, &request, &data_ops,
                       migration, &migration->call);
     return r;
+}
+
+static const char *explain(int error)
+{
+    switch (error) {
+    case -ENODEV:
+        return "skepd has no storage: neither `storage.folder` nor `state` is in skepd.yaml";
+    case -EPIPE:
+        return "the storage process is not running: the log of skepd says why";
+    case -EBUSY:
+        return "other migrations have not ended for 30 s: try again";
+    default:
+        return strerrordesc_np(-error);
+    }
+}
+
+static bool is_for_now(int error)
+{
+    return error == -EPIPE || error == -EAGAIN || error == -EBUSY;
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
@@ -297,11 +336,10 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         return;
     }
     int r = open_at_data(migration);
-    if ((r == -EPIPE || r == -EAGAIN) && io_now_ns() < migration->give_up_ns) {
+    if (is_for_now(r) && io_now_ns() < migration->give_up_ns) {
         plan(migration, OPEN_PAUSE_MS);
     } else if (r < 0) {
-        fail_text(migration, r,
-                  r == -EPIPE ? "the storage process is not running" : strerrordesc_np(-r));
+        fail_text(migration, r, explain(r));
     } else {
         migration->window = DATA_WINDOW_BYTES;
         send_request(migration);
@@ -311,10 +349,11 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 int migration_begin(struct versions *versions, const struct version *version,
                     const struct migration_ops *ops, void *owner, struct migration **ret_migration)
 {
-    struct migration *migration = versions->data ? calloc(1, sizeof *migration) : NULL;
+    struct migration *migration = calloc(1, sizeof *migration);
 
     if (!migration)
-        return versions->data ? -ENOMEM : -ENODEV;
+        return -ENOMEM;
+    LIST_INSERT_HEAD(&versions->open_migrations, migration, entry);
     migration->versions = versions;
     migration->version = version;
     migration->ops = ops;

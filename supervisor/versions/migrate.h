@@ -27,8 +27,7 @@ struct migration_ops {
 
 /* Returns whether the version has migrations. */
 bool version_has_migrations(const struct version *version);
-/* Begins to apply them. version: borrowed until the end, as the owner is. 0, and an end follows, in a later turn of the loop; or -ENOMEM, or -ENODEV
- * where there is no storage. */
+/* Begins to apply them. version: borrowed until the end, as the owner is. 0, and an end follows, in a later turn of the loop: also where there is no storage; or -ENOMEM. */
 int migration_begin(struct versions *versions, const struct version *version,
                     const struct migration_ops *ops, void *owner, struct migration **ret_migration);
 /* Gives it up, without an end: one that runs is undone, unless it is done. NULL is allowed. Returns NULL. */

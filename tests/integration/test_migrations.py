@@ -140,6 +140,23 @@ def test_a_first_version_that_cannot_be_migrated_holds_up_no_other(start):
     wait_for(lambda: skepd.get("a").status == 200, "the tenant serves")
 
 
+def test_migrations_that_do_not_end_leave_threads_to_statements(start):
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;"
+    source = script("return Response.json((await env.DB.prepare('SELECT 1 AS one').all()).results);")
+    hogs = {f"hog{i}": folder_tenant(ROWS, {"migrations/1.sql": endless}) for i in range(14)}
+    skepd = start({"a": {"files": {"worker.js": source}, "bindings": [{"name": "DB", "sql": "main"}]}, **hogs}, storage={"folder": "data"})
+
+    def running():
+        return list(skepd.folder.glob("**/hog*/sql-main.db"))
+
+    waiting = [skepd.connect() for _ in hogs]
+    for connection, hog in zip(waiting, hogs):
+        connection.send_head("GET", f"{hog}.test")
+    wait_for(lambda: len(running()) >= 4, "migrations that run")
+    assert skepd.get("a").json() == [{"one": 1}]
+    assert len(running()) == 4, "the others wait"
+
+
 def test_skep_dev_applies_a_migration_when_it_is_saved(folder):
     tenant = folder / "tenant"
     (tenant / "migrations").mkdir(parents=True)
