@@ -19,13 +19,11 @@
 #include "cli/storage.h"
 #include "config/names.h"
 
-#define DATABASES_MAX 64
-
 struct export
 {
     struct storage *storage;
     FILE *file;
-    char databases[DATABASES_MAX][NAME_MAX_BYTES + 1];
+    char(*databases)[NAME_MAX_BYTES + 1]; /* also those that no binding names any more */
     unsigned n_databases;
     uint64_t n_keys;
 };
@@ -86,6 +84,24 @@ static int compare_names(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+static bool add_database(struct export *export, const struct value *name)
+{
+    void *more =
+        reallocarray(export->databases, export->n_databases + 1, sizeof export->databases[0]);
+
+    if (!more || name->size > NAME_MAX_BYTES) {
+        export->databases = more ? more : export->databases;
+        (void) cli_failure(export->storage->cli,
+                           more ? "a database has no valid name" : "out of memory");
+        return false;
+    }
+    export->databases = more;
+    char *to = export->databases[export->n_databases++];
+    memcpy(to, name->data, name->size);
+    to[name->size] = '\0';
+    return true;
+}
+
 static bool find_databases(struct export *export)
 {
     struct storage *storage = export->storage;
@@ -95,14 +111,11 @@ static bool find_databases(struct export *export)
     if (!storage_run(storage, &(const struct storage_call){ .space = DATA_ANY_SPACE,
                                                             .operation = "databases" }))
         return false;
-    while (values_next(&storage->values, &name) == 1 && name.kind == VALUE_TEXT) {
-        if (name.size > NAME_MAX_BYTES || export->n_databases == DATABASES_MAX) {
-            (void) cli_failure(storage->cli, "the tenant has more databases than it may have");
+    while (values_next(&storage->values, &name) == 1 && name.kind == VALUE_TEXT)
+        if (!add_database(export, &name))
             return false;
-        }
-        memcpy(export->databases[export->n_databases++], name.data, name.size);
-    }
-    qsort(export->databases, export->n_databases, sizeof export->databases[0], compare_names);
+    if (export->n_databases > 0)
+        qsort(export->databases, export->n_databases, sizeof export->databases[0], compare_names);
     return true;
 }
 
@@ -302,6 +315,7 @@ int data_export(struct storage *storage, const char *output)
     if (status == CLI_DONE && output)
         (void) fprintf(stderr, "%s: %" PRIu64 " keys, %u databases\n", output, export->n_keys,
                        export->n_databases);
+    free(export->databases);
     free(export);
     return status;
 }

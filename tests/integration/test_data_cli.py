@@ -107,6 +107,16 @@ def test_all_comes_back_in_another_tenant_and_after_a_kill(skepd, tmp_path):
     assert ask(skepd, "b", "/more") == 10, "AUTOINCREMENT goes on where it was"
 
 
+def test_a_tenant_may_have_had_any_number_of_databases(skepd, tmp_path):
+    names = [f"db{i:02}" for i in range(66)]
+    for name in names:
+        assert skep(skepd, "data", "sql", "a", name, "CREATE TABLE t (a)").returncode == 0
+    lines = export(skepd, "a", tmp_path / "a")
+    assert lines[0]["databases"] == names and lines[-1]["databases"] == 66
+    run = skep(skepd, "data", "import", "b", str(tmp_path / "a"), "--json")
+    assert run.returncode == 0 and json.loads(run.stdout)["databases"] == 66, run.stderr
+
+
 def test_import_overwrites_keys_and_asks_before_it_replaces_a_database(skepd, tmp_path):
     ask(skepd, "a", "/fill")
     before = ask(skepd, "a", "/look")
