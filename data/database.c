@@ -7,12 +7,15 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "data/database_aside.h"
 #include "data/database_disk.h"
 #include "data/database_memory.h"
 
 #define CHECKPOINT_PAGES 1000
 #define WAL_KEPT_PAGES 4000
+#define CHECK_NS (60 * NSEC_PER_SEC) /* time of the check of a file at its opening */
+#define CHECK_STEPS 100              /* steps between two looks at the time */
 
 /* Each is run in this order on every connection. Exclusive locking comes before the first read, so that the index of the WAL is in the heap and not
  * in a file that is mapped. */
@@ -129,6 +132,21 @@ int database_check(sqlite3 *db)
     return code;
 }
 
+static int is_late(void *until_ns)
+{
+    return io_now_ns() >= *(const uint64_t *) until_ns;
+}
+
+int database_check_for(sqlite3 *db, uint64_t ns)
+{
+    uint64_t until_ns = io_now_ns() + ns;
+
+    sqlite3_progress_handler(db, CHECK_STEPS, is_late, &until_ns);
+    const int code = database_check(db);
+    sqlite3_progress_handler(db, 0, NULL, NULL);
+    return (code & 0xff) == SQLITE_INTERRUPT ? SQLITE_OK : code;
+}
+
 /* Returns whether the last process that had the file has not closed it: then its WAL is still there. */
 static bool is_unclean(const char *path)
 {
@@ -170,7 +188,7 @@ static int open_once(const char *path, database_setup_fn bound, database_setup_f
     if (code == SQLITE_OK)
         code = set_wal(*ret_db);
     if (code == SQLITE_OK && is_suspect)
-        code = database_check(*ret_db);
+        code = database_check_for(*ret_db, CHECK_NS);
     if (code == SQLITE_OK)
         code = setup(*ret_db, owner);
     if (code == SQLITE_OK)

@@ -41,6 +41,9 @@ int database_set_options(sqlite3 *db);
 bool database_is_corrupt(int code);
 /* Checks the file, within the bounds of the connection's progress handler; columns that are generated are evaluated. SQLITE_OK, SQLITE_CORRUPT or another code of SQLite. */
 int database_check(sqlite3 *db);
+/* The same for so long: the rest of a file is taken to be whole then, because generated columns can take a tenant's time for each row. Takes
+ * the connection's progress handler away. */
+int database_check_for(sqlite3 *db, uint64_t ns);
 /* Returns -errno for a code of SQLite. */
 int database_errno(int code);
 /* Returns the name of the primary code: "SQLITE_FULL". */

@@ -21,6 +21,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "data/database.h"
 #include "rig.h"
 
 #define PAGE_BYTES 4096
@@ -297,6 +298,23 @@ static void test_rows_against_a_check_are_no_damage(void **state)
     rig_remove("checks");
 }
 
+static void test_a_check_takes_no_longer_than_it_may(void **state)
+{
+    sqlite3 *db = NULL;
+
+    (void) state;
+    make_file("late", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                      "FROM n WHERE i < 1000) INSERT INTO t SELECT i FROM n; INSERT INTO t VALUES "
+                      "(NULL); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE "
+                      "TABLE t (a NOT NULL)';");
+    assert_int_equal(sqlite3_open(rig_path("late"), &db), SQLITE_OK);
+    assert_int_equal(database_check(db), SQLITE_CORRUPT);
+    assert_int_equal(database_check_for(db, NSEC_PER_SEC * 100), SQLITE_CORRUPT);
+    assert_int_equal(database_check_for(db, 0), SQLITE_OK);
+    (void) sqlite3_close(db);
+    rig_remove("late");
+}
+
 static void test_an_empty_file_is_a_new_one(void **state)
 {
     char notice[512];
@@ -533,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_the_newest_files_are_kept_aside),
         cmocka_unit_test(test_a_file_of_something_else_is_put_aside),
         cmocka_unit_test(test_rows_against_a_check_are_no_damage),
+        cmocka_unit_test(test_a_check_takes_no_longer_than_it_may),
         cmocka_unit_test(test_an_empty_file_is_a_new_one),
         cmocka_unit_test(test_links_are_not_followed),
         cmocka_unit_test(test_names_are_no_uris),
