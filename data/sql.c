@@ -283,6 +283,7 @@ int sql_run(struct sql *sql, struct data_operation *operation)
         (void) sql_fail_answer(operation, -EPROTO);
     if (operation->status != 200)
         return 0;
+    sql_copies_expire(sql, operation->now_ms);
     sql->operation = operation;
     sql->refusal = NULL;
     sql->has_new_names = false;

@@ -21,6 +21,7 @@
 #define STEPS 2         /* steps of one operation */
 #define PART_BYTES ((size_t) 512 << 10)
 #define PROGRESS_OPCODES 10000
+#define UNUSED_MS (INT64_C(10) * 60 * 1000) /* until a copy is given up, whose operator has gone */
 
 struct sql_copy {
     int64_t number;         /* the operator's name for it; 0: there is none */
@@ -28,6 +29,7 @@ struct sql_copy {
     sqlite3 *db;            /* the same */
     int fd;                 /* once it is whole, or while it comes in; else -1 */
     int64_t size;
+    int64_t used_ms; /* clock of the operation that used it last */
 };
 
 struct sql_copies {
@@ -82,6 +84,15 @@ void sql_copies_close(struct sql *sql)
     sql->copies = NULL;
 }
 
+void sql_copies_expire(struct sql *sql, int64_t now_ms)
+{
+    struct sql_copy *const copies[] = { &sql->copies->out, &sql->copies->in };
+
+    for (size_t i = 0; i < ARRAY_LEN(copies); i++)
+        if (copies[i]->number != 0 && now_ms - copies[i]->used_ms > UNUSED_MS)
+            drop(sql, copies[i]);
+}
+
 /* ---- arguments and answers */
 
 static int fail_errno(struct data_operation *operation, int error)
@@ -123,9 +134,10 @@ static bool take_integers(struct data_operation *operation, struct values values
     return true;
 }
 
-/* Returns whether the copy of that number is there; else the operation has failed. */
-static bool is_there(const struct sql_copy *copy, int64_t number, struct data_operation *operation)
+/* Returns whether the copy of that number is there, which it uses; else the operation has failed. */
+static bool is_there(struct sql_copy *copy, int64_t number, struct data_operation *operation)
 {
+    copy->used_ms = operation->now_ms;
     if (number != 0 && number == copy->number)
         return true;
     data_fail(operation, 400,
@@ -169,6 +181,7 @@ int sql_copy_begin(struct sql *sql, struct data_operation *operation, struct val
         return code;
     }
     copy->number = ++sql->copy_number;
+    copy->used_ms = operation->now_ms;
     return answer_integers(operation, &copy->number, 1);
 }
 
@@ -282,6 +295,7 @@ int sql_restore_begin(struct sql *sql, struct data_operation *operation, struct 
     if (r < 0)
         return fail_errno(operation, r);
     copy->number = ++sql->copy_number;
+    copy->used_ms = operation->now_ms;
     return answer_integers(operation, &copy->number, 1);
 }
 

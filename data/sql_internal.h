@@ -130,6 +130,8 @@ int sql_migrate(struct sql *sql, struct data_operation *operation, struct values
 
 /* Makes the state of copies, and removes files that were left behind. 0 or -ENOMEM. */
 int sql_copies_open(struct sql *sql);
+/* Ends copies that nobody has used for a while: one that is under way takes part in each write. */
+void sql_copies_expire(struct sql *sql, int64_t now_ms);
 /* Ends all copies. sql->db is still open. */
 void sql_copies_close(struct sql *sql);
 /* Operations: SQLite's codes, as of sql_query. All but the reading ones open their own transactions. */

@@ -302,6 +302,27 @@ static void test_another_copy_ends_the_one_before(void **state)
     assert_int_equal(rig_count_files("g-copy"), 0);
 }
 
+/* The operator has gone; the tenant goes on. */
+static void test_copies_that_nobody_uses_end(void **state)
+{
+    static const int64_t minutes[] = { 9, 11 };
+    struct sql *sql = rig_open_sql("m");
+
+    (void) state;
+    assert_true(ask(sql, "copy-begin", NULL, 0, true) > 0);
+    assert_true(begin_restore(sql, false) > 0);
+    for (unsigned i = 0; i < ARRAY_LEN(minutes); i++) {
+        struct call call;
+        call_init(&call, "exec");
+        call.operation.now_ms += minutes[i] * 60 * 1000;
+        call_text(&call, "SELECT 1");
+        assert_int_equal(call_sql(&call, sql), 200);
+        call_done(&call);
+        assert_int_equal(rig_count_files("m-copy") + rig_count_files("m-restore"), i == 0 ? 2 : 0);
+    }
+    (void) sql_close(sql);
+}
+
 static void test_a_tenant_may_not_copy(void **state)
 {
     static const char *const names[] = { "copy-begin",    "copy-step",     "copy-read",
@@ -332,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_rows_against_a_check_are_no_damage),
         cmocka_unit_test(test_parts_out_of_order_and_over_the_quota_are_refused),
         cmocka_unit_test(test_another_copy_ends_the_one_before),
+        cmocka_unit_test(test_copies_that_nobody_uses_end),
         cmocka_unit_test(test_a_tenant_may_not_copy),
     };
 
