@@ -50,9 +50,10 @@
 #define DATA_ANSWER_FIRST ((size_t) 128 << 10)
 /* Bytes of an operation up to which those of its tenant, but for DATA_TENANT_BYTES_MAX, do not count. */
 #define DATA_SMALL_BYTES (DATA_WINDOW_BYTES + DATA_ANSWER_FIRST)
-#define DATA_KV_MS 30000    /* time of a job of key-value, its file being open */
-#define DATA_COPY_MS 600000 /* time of a piece of a copy of a database, or of migrations */
-#define DATA_END_MS 30000   /* time of a job that nobody wants any more */
+#define DATA_KV_MS 30000      /* time of a job of key-value, its file being open */
+#define DATA_COPY_MS 600000   /* time of a piece of a copy of a database */
+#define DATA_MIGRATE_MS 60000 /* time of all migrations of a database: a deploy waits for them */
+#define DATA_END_MS 30000     /* time of a job that nobody wants any more */
 #define DATA_WAIT_NS (30 * NSEC_PER_SEC) /* for more of a request, or for a thread */
 #define DATA_IDLE_NS (60 * NSEC_PER_SEC) /* after which a file that nobody uses is closed */
 #define DATA_BUSY_NS (5 * NSEC_PER_SEC)  /* for a file of another process, which is to end */

@@ -56,7 +56,9 @@ void lane_check(struct lane *lane)
 static uint64_t deadline_of(const struct operation *first, uint64_t now_ns)
 {
     const struct lane *lane = first->lane;
+    const bool is_migration = first->run.is_operator && strcmp(first->name, "migrate") == 0;
     uint64_t ms = !is_sql(lane)              ? lane->data->kv_ms
+                  : is_migration             ? DATA_MIGRATE_MS
                   : operation_is_copy(first) ? DATA_COPY_MS
                                              : first->run.limits.sql_ms;
 

@@ -15,10 +15,11 @@
 #include "proto/frame.h"
 
 #define MIB ((size_t) 1 << 20)
-#define ARGUMENTS_MAX_BYTES (64U << 10)     /* a request, besides a value or statements */
-#define SQL_REQUEST_MAX_BYTES (8 * MIB)     /* statements and their parameters */
-#define OTHER_REQUEST_MAX_BYTES MIB         /* requests without a value */
-#define VALUE_UNLIMITED_MIB 47              /* kv_value_mib and sql_rows_mib: none */
+#define ARGUMENTS_MAX_BYTES (64U << 10) /* a request, besides a value or statements */
+#define SQL_REQUEST_MAX_BYTES (8 * MIB) /* statements and their parameters */
+#define OTHER_REQUEST_MAX_BYTES MIB     /* requests without a value */
+#define VALUE_UNLIMITED_MIB 47          /* kv_value_mib and sql_rows_mib: none */
+#define COPY_VALUE_MIB 25               /* for a value in a copy: what kv_value_mib is at first */
 #define GRANT_BYTES (DATA_WINDOW_BYTES / 4) /* credit for less is not given back */
 #define BUSY SKEP__DATA__FAILURE__FAILURE_BUSY
 #define NO_MEMORY "the data process has too many bytes of this tenant, or in all"
@@ -69,8 +70,12 @@ static size_t request_max(const struct operation *operation)
 static size_t answer_max(const struct operation *operation)
 {
     const struct data_limits *limits = &operation->run.limits;
+    uint32_t most = is_sql(operation) ? limits->sql_rows_mib : limits->kv_value_mib;
 
-    return mib(is_sql(operation) ? limits->sql_rows_mib : limits->kv_value_mib) + MIB;
+    /* A copy has values of any time, also larger ones than the tenant may put now. */
+    if (operation_is_copy(operation) && most < COPY_VALUE_MIB)
+        most = COPY_VALUE_MIB;
+    return mib(most) + MIB;
 }
 
 size_t operation_need(const struct operation *operation)

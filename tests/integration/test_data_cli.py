@@ -117,6 +117,16 @@ def test_a_tenant_may_have_had_any_number_of_databases(skepd, tmp_path):
     assert run.returncode == 0 and json.loads(run.stdout)["databases"] == 66, run.stderr
 
 
+def test_values_over_a_limit_that_is_lower_now_are_exported_too(start, tmp_path):
+    tenant = routes(FILLING)
+    skepd = start({"a": tenant}, **CONFIG)
+    ask(skepd, "a", "/fill")
+    tenant["limits"] = {**tenant.get("limits", {}), "kv_value_mib": 1}
+    skepd.write_tenant("a", tenant)
+    assert skepd.skep("reload").returncode == 0
+    assert export(skepd, "a", tmp_path / "a.jsonl")[-1] == {"end": True, "keys": 6, "databases": 1}
+
+
 def test_import_overwrites_keys_and_asks_before_it_replaces_a_database(skepd, tmp_path):
     ask(skepd, "a", "/fill")
     before = ask(skepd, "a", "/look")
