@@ -14,7 +14,7 @@ from test_cli import as_nobody, reachable_copy_of_skep
 HELLO = script('return new Response("hello\\n")')
 VERBS = json.loads(subprocess.check_output([BIN / "skep", "help", "--json"]))["verbs"]
 LOCAL = ("check", "dev", "help", "schema", "version")  # do not need a skepd
-EXAMPLES = {"TENANT": "nosuch", "CORDON": "nosuch", "NUMBER": "4000000000", "set": "list"}
+EXAMPLES = {"TENANT": "nosuch", "CORDON": "nosuch", "NUMBER": "4000000000", "set": "list", "export": "export nosuch"}
 
 
 def first_argument(verb):
@@ -46,7 +46,7 @@ def tenant_folder(folder):
 def ask(verb, tenant_folder, *options, **more):
     argument = first_argument(verb)
     values = {**EXAMPLES, "DIR": str(tenant_folder)}
-    arguments = [values[argument]] if argument else []
+    arguments = values[argument].split(" ") if argument else []
     return skep(verb["name"], *options, *arguments, **more)
 
 
