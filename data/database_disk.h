@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the disk is full. SQLite says SQLITE_FULL for that, for its own bound of pages and for row ids, and keeps no errno.
+ * Tells a full disk from other ends of room. SQLite says SQLITE_FULL for it, for its own bound of pages and for row ids, and keeps no errno.
  */
 #pragma once
 
